@@ -1,0 +1,65 @@
+// A decoder-only transformer on CPU or CUDA through LibTorch: RMSNorm, rotary embedding, grouped-query
+// attention, SwiGLU. Attention goes through a runtime::KvCache, so that compressed caches need no
+// other decoder.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "model/config.h"
+#include "model/observer.h"
+#include "model/weights.h"
+#include "runtime/kv_cache.h"
+
+namespace headscope::model {
+
+enum class LogitRows { kNone, kLast, kAll };
+
+struct ForwardOptions {
+  LogitRows logits = LogitRows::kLast;
+  Observer* observer = nullptr;  // not owned
+};
+
+struct PrefillOptions {
+  int64_t chunk_tokens = 1024;  // transient memory is bounded by this, not by the prompt
+  LogitRows logits = LogitRows::kLast;
+  Observer* observer = nullptr;
+};
+
+class Decoder {
+ public:
+  // Loads every weight at `dtype` on `device`. Weights that the config does not call for, or that
+  // are missing or of another shape, raise InputError with the tensor's name.
+  Decoder(const ModelConfig& config, const WeightSource& weights, at::ScalarType dtype, at::Device device);
+  ~Decoder();
+  Decoder(Decoder&&) noexcept;
+  Decoder& operator=(Decoder&&) noexcept;
+
+  // One pass over n new tokens, which take positions cache.next_position() on. Throws InputError when
+  // they would pass the model's positions.
+  // Returns logits float32: [B, n, vocab] (kAll), [B, 1, vocab] (kLast), undefined (kNone).
+  at::Tensor forward(const at::Tensor& tokens,  // [B, n] int64
+                     runtime::KvCache& cache,
+                     const ForwardOptions& options = {}) const;
+
+  // A whole prompt in chunks; tells the cache which pass is the prompt's last.
+  at::Tensor prefill(std::span<const int64_t> tokens,
+                     runtime::KvCache& cache,
+                     const PrefillOptions& options = {}) const;
+
+  [[nodiscard]] const ModelConfig& config() const;
+  [[nodiscard]] at::Device device() const;
+  [[nodiscard]] at::ScalarType dtype() const;
+  // o_proj of a layer: [hidden_size, num_query_heads * head_dim].
+  [[nodiscard]] at::Tensor output_projection(int64_t layer) const;
+  [[nodiscard]] int64_t weight_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace headscope::model

@@ -1,0 +1,34 @@
+// Named tensors of a checkpoint, under Hugging Face's names and in Hugging Face's layout, whatever
+// the file: safetensors (single or sharded) or GGUF (dequantised, q/k rows un-permuted).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace headscope::model {
+
+struct TensorInfo {
+  std::string name;           // "model.layers.0.self_attn.q_proj.weight"
+  std::vector<int64_t> dims;
+  std::string stored_as;      // "BF16", "Q4_1", …
+  int64_t stored_bytes = 0;
+};
+
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  // Every tensor of the checkpoint, sorted by name; headers only, no weight is read.
+  [[nodiscard]] virtual const std::vector<TensorInfo>& tensors() const = 0;
+  [[nodiscard]] virtual bool contains(const std::string& name) const = 0;
+  // Reads, converts and moves one tensor; InputError names a missing one and the file.
+  [[nodiscard]] virtual at::Tensor load(const std::string& name,
+                                        at::ScalarType dtype,
+                                        at::Device device) const = 0;
+  // `count` evenly spaced values of the flattened tensor as float32, without loading the rest.
+  [[nodiscard]] virtual std::vector<float> sample(const std::string& name, int64_t count) const = 0;
+};
+
+}  // namespace headscope::model

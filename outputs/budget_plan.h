@@ -1,0 +1,47 @@
+// What to keep of a KV cache: made by `headscope plan`, consumed by runtime/compressor.h. This file
+// and plan_json.h are all the runtime needs of outputs/.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "outputs/model_shape.h"
+#include "outputs/provenance.h"
+
+namespace headscope {
+
+enum class Pooling { kNone, kAverage, kMax };
+
+// How retained positions are chosen at run time. Defaults are CompressKV's (arXiv 2508.02401).
+struct SelectionOptions {
+  int64_t observation_window = 8;     // last prompt queries that judge the keys; always retained
+  Pooling pooling = Pooling::kAverage;  // over key positions, before the top-k
+  int64_t pooling_kernel = 5;         // odd, tokens
+  int64_t num_sink_tokens = 0;        // first tokens always retained
+  bool operator==(const SelectionOptions&) const = default;
+};
+
+// Nominal against usable size at one context length.
+struct PlanLint {
+  int64_t context_length = 0;  // tokens; 0 = not given
+  int64_t nominal_tokens = 0;  // sum over layers and KV heads of the budgets
+  int64_t usable_tokens = 0;   // the same, each clamped to context_length
+  int64_t smallest_budget = 0;
+  int64_t largest_budget = 0;
+  std::vector<std::string> notes;  // warnings in words (floors lowered, waste, …)
+};
+
+struct BudgetPlan {
+  ModelIdentity model;
+  std::string method;  // eviction method the runtime applies: "compresskv", "snapkv", "streaming"
+  std::string allocator;  // how budgets were shared out: "uniform", "compresskv"
+  SelectionOptions selection;
+  std::vector<std::vector<int64_t>> budget_tokens;   // [num_layers][num_kv_heads], window included
+  std::vector<std::vector<int64_t>> selector_heads;  // [num_layers][k] query heads, best first;
+                                                     // empty = all heads
+  Provenance provenance;
+  PlanLint lint;
+};
+
+}  // namespace headscope

@@ -1,0 +1,48 @@
+// What an attention layer asks of a cache. A decoder calls attend() once per layer and forward pass;
+// what is stored, and where, is the cache's own business.
+//
+// Shapes: B sequences, Hq query heads, Hkv KV heads, n new tokens, d head_dim. Keys come after rotary
+// embedding and keep the positions they had in the prompt, whatever is evicted.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace headscope::runtime {
+
+// One layer's part of a forward pass.
+struct LayerStep {
+  int64_t layer = 0;
+  at::Tensor q;                  // [B, Hq, n, d]
+  at::Tensor k;                  // [B, Hkv, n, d], the new tokens
+  at::Tensor v;                  // [B, Hkv, n, d]
+  double scale = 0.0;            // multiplies q.k
+  int64_t attention_window = 0;  // 0 = full attention
+};
+
+struct LayerAttention {
+  at::Tensor z;    // [B, Hq, n, d]
+  at::Tensor lse;  // [B, Hq, n] float32
+};
+
+class KvCache {
+ public:
+  virtual ~KvCache() = default;
+
+  // Appends the new tokens of one layer and attends. Layers come in order 0..num_layers-1; all
+  // layers of a pass bring the same n.
+  virtual LayerAttention attend(const LayerStep& step) = 0;
+
+  // Absolute position of the next token: how many tokens went through, evicted ones included.
+  [[nodiscard]] virtual int64_t next_position() const = 0;
+
+  // Bytes allocated for keys and values now, slack included.
+  [[nodiscard]] virtual int64_t bytes_held() const = 0;
+
+  // Told once, before the pass that holds the prompt's last tokens; a compressing cache evicts
+  // during that pass, layer by layer. Plain caches need not care.
+  virtual void expect_end_of_prompt() {}
+};
+
+}  // namespace headscope::runtime
