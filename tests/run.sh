@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Sets up, builds and runs every test. Arguments go to CTest (-R NAME, -LE parity, …).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+examples/setup.sh --tests --build
+examples/get_smollm2.sh
+export TQDM_DISABLE=1 HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
+ctest --test-dir build --output-on-failure --parallel "$(nproc)" "$@"
