@@ -15,10 +15,10 @@ enum class Pooling { kNone, kAverage, kMax };
 
 // How retained positions are chosen at run time. Defaults are CompressKV's (arXiv 2508.02401).
 struct SelectionOptions {
-  int64_t observation_window = 8;     // last prompt queries that judge the keys; always retained
+  int64_t observation_window = 8;       // last prompt queries that judge the keys; always retained
   Pooling pooling = Pooling::kAverage;  // over key positions, before the top-k
-  int64_t pooling_kernel = 5;         // odd, tokens
-  int64_t num_sink_tokens = 0;        // first tokens always retained
+  int64_t pooling_kernel = 5;           // odd, tokens
+  int64_t num_sink_tokens = 0;          // first tokens always retained
   bool operator==(const SelectionOptions&) const = default;
 };
 

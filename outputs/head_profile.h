@@ -23,23 +23,23 @@ struct TokenSpan {
 // One probe, after it ran.
 struct ProbeRecord {
   int64_t id = 0;
-  std::string family;          // "needle", or the `family` field of a needle file
-  std::string needle_id;       // probes of one needle share it (bootstrap clusters)
-  std::string prompt_format;   // "chat:chatml", "raw"
-  int64_t context_length = 0;  // tokens of the whole prompt, question and template included
-  double asked_depth = 0.0;    // 0..1
+  std::string family;           // "needle", or the `family` field of a needle file
+  std::string needle_id;        // probes of one needle share it (bootstrap clusters)
+  std::string prompt_format;    // "chat:chatml", "raw"
+  int64_t context_length = 0;   // tokens of the whole prompt, question and template included
+  double asked_depth = 0.0;     // 0..1
   double achieved_depth = 0.0;  // first token of the needle / (tokens of haystack and needle), 0..1
-  TokenSpan needle_span;       // the statement, in the final prompt
-  TokenSpan answer_span;       // the answer inside it
-  std::string answer;          // what counts as right
-  std::string response;        // what the model said
-  bool success = false;        // passed the gate; only then do its samples count
-  double gate_value = 0.0;     // ROUGE-1 recall of the answer in the response, 0..1
-  std::string prompt_hash;     // SHA-256 of the prompt's ids
+  TokenSpan needle_span;        // the statement, in the final prompt
+  TokenSpan answer_span;        // the answer inside it
+  std::string answer;           // what counts as right
+  std::string response;         // what the model said
+  bool success = false;         // passed the gate; only then do its samples count
+  double gate_value = 0.0;      // ROUGE-1 recall of the answer in the response, 0..1
+  std::string prompt_hash;      // SHA-256 of the prompt's ids
 };
 
-// samples [num_probes, num_layers, num_query_heads]; NaN where the probe did not count (failed gate,
-// or a sliding-window layer that cannot see the span).
+// samples [num_probes, num_layers, num_query_heads]; NaN where the probe did not count (failed
+// gate, or a sliding-window layer that cannot see the span).
 struct ScoreTable {
   std::vector<float> samples;
   HeadMatrix mean;  // over the probes that counted; [num_layers, num_query_heads]
@@ -47,12 +47,12 @@ struct ScoreTable {
 
 // Relative eviction error as a function of the tokens kept per KV head.
 struct ErrorCurves {
-  std::vector<int64_t> budgets;     // ascending, tokens per KV head, observation window included
+  std::vector<int64_t> budgets;  // ascending, tokens per KV head, observation window included
   std::vector<std::string> tasks;
-  std::vector<float> samples;       // [num_tasks, num_layers, num_budgets], mean over answer steps
+  std::vector<float> samples;  // [num_tasks, num_layers, num_budgets], mean over answer steps
   std::vector<float> samples_summed;  // same shape, summed over answer steps (as CompressKV's code)
-  std::vector<float> layer;         // [num_layers, num_budgets], mean over tasks of `samples`
-  std::vector<float> kv_head;       // [num_layers, num_kv_heads, num_budgets], mean over tasks
+  std::vector<float> layer;           // [num_layers, num_budgets], mean over tasks of `samples`
+  std::vector<float> kv_head;         // [num_layers, num_kv_heads, num_budgets], mean over tasks
 };
 
 struct HeadProfile {

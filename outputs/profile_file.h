@@ -1,0 +1,35 @@
+// Head profiles on disk: HDF5, format "headscope.profile", laid out as docs/file_formats.md says.
+//
+//   /                     attributes format, format_version
+//   /model                attributes: name, fingerprint, the shape; dataset attention_window
+//   /probes               one dataset per column, [num_probes] (spans [num_probes, 2])
+//   /scores/<name>        samples float32 [num_probes, num_layers, num_query_heads],
+//                         mean float64 [num_layers, num_query_heads]
+//   /error_curves/<name>  budgets, tasks, samples, samples_summed [num_tasks, num_layers,
+//                         num_budgets], layer [num_layers, num_budgets],
+//                         kv_head [num_layers, num_kv_heads, num_budgets]
+//   /provenance           attributes; the options in the group /provenance/options
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "outputs/head_profile.h"
+
+namespace headscope::outputs {
+
+inline constexpr const char* kProfileFormat = "headscope.profile";
+inline constexpr const char* kProfileFormatVersion = "1.0";
+
+// Throws InputError naming the dataset when the file is truncated or damaged, of another format or
+// a newer major version, or its shapes disagree.
+[[nodiscard]] HeadProfile read_profile(const std::filesystem::path& path);
+
+// Throws std::invalid_argument for a profile that its own reader would refuse. Equal profiles give
+// equal bytes. Adding to a profile is writing it whole again, with `overwrite`.
+void write_profile(const HeadProfile& profile, const std::filesystem::path& path, bool overwrite);
+
+// What the reader checks, beyond types: throws InputError naming the dataset.
+void check_profile(const HeadProfile& profile, const std::string& where);
+
+}  // namespace headscope::outputs
