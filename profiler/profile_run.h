@@ -1,0 +1,65 @@
+// Probes in, head profile out: which query heads fetch the answer from the context.
+//
+// Each probe's prompt is prefilled once. The gold answer is then a draft: one pass over it gives
+// the greedy choice of every step; the longest prefix that the model would have emitted itself is
+// kept, and from the first difference on it is decoded token by token. The result is that of plain
+// greedy decoding (Leviathan et al., 2211.17192, the greedy case).
+//
+// Where the answer ends: at the gold answer's end when the model said exactly that; else at an
+// end-of-sequence token, at a newline after something was said, or at `max_answer_tokens`. The
+// papers go on up to 50 tokens past a right answer, which lets repetitions count again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "outputs/head_profile.h"
+#include "profiler/head_scorer.h"
+#include "profiler/measured_model.h"
+#include "profiler/probe.h"
+#include "profiler/progress.h"
+#include "profiler/trial_store.h"
+
+namespace headscope::profiler {
+
+struct ProfileOptions {
+  std::vector<std::string> scores = {"srh", "srh_paper", "srh_code", "retrieval"};
+  SpanChoice srh_span =
+      SpanChoice::kNeedle;           // what `srh` sums over; the other scores use the answer
+  double success_threshold = 0.5;    // 0..1: ROUGE-1 recall of the answer must exceed it
+  int64_t max_answer_tokens = 50;    // 1..512: decoded tokens at most
+  int64_t extra_answer_tokens = 16;  // 0..512: and no more than the gold answer's length plus this
+  int64_t chunk_tokens = 256;        // 16..65536: prompt tokens per pass; bounds transient memory
+  bool use_draft = true;             // false: decode every token on its own (same result, slower)
+  bool reuse_prefixes = true;        // keep what two prompts share, whole chunks (same result)
+  double save_every_seconds = 30.0;  // > 0: how much work a crash may cost
+
+  // InputError names the option, its range and what was given.
+  void validate(const ModelShape& shape) const;
+};
+
+struct ProfileOutcome {
+  HeadProfile profile;      // probes in the order given; those not reached are absent
+  bool complete = false;    // false: interrupted, the store holds what was done
+  int64_t num_resumed = 0;  // probes taken from the store
+};
+
+// Runs every probe that the store does not hold yet. `provenance` is what the profile will carry;
+// the run fills its `options` and `seconds`. An interrupted run saves to the store (when there is
+// one) and returns what it has. InputError: a probe longer than the model's positions, or a store
+// of another run.
+[[nodiscard]] ProfileOutcome profile_heads(const MeasuredModel& model,
+                                           const std::vector<Probe>& probes,
+                                           const ProfileOptions& options,
+                                           const Provenance& provenance,
+                                           ProgressSink& progress,
+                                           TrialStore* store = nullptr);
+
+// Share of the answer's words that occur in the response (multiset; lower case, letters and digits;
+// no stemming), 0..1: ROUGE-1 recall, the success gate of Retrieval Head (2404.15574).
+[[nodiscard]] double rouge1_recall(const std::string& answer, const std::string& response);
+
+}  // namespace headscope::profiler
