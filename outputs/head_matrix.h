@@ -2,6 +2,7 @@
 // owner says.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
