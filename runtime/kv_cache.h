@@ -1,8 +1,8 @@
-// What an attention layer asks of a cache. A decoder calls attend() once per layer and forward pass;
-// what is stored, and where, is the cache's own business.
+// What an attention layer asks of a cache. A decoder calls attend() once per layer and forward
+// pass; what is stored, and where, is the cache's own business.
 //
-// Shapes: B sequences, Hq query heads, Hkv KV heads, n new tokens, d head_dim. Keys come after rotary
-// embedding and keep the positions they had in the prompt, whatever is evicted.
+// Shapes: B sequences, Hq query heads, Hkv KV heads, n new tokens, d head_dim. Keys come after
+// rotary embedding and keep the positions they had in the prompt, whatever is evicted.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -39,6 +39,10 @@ class KvCache {
 
   // Bytes allocated for keys and values now, slack included.
   [[nodiscard]] virtual int64_t bytes_held() const = 0;
+
+  // Told before a prefill how many tokens it will bring in all its passes together, so that storage
+  // can be taken at once. A hint: without it caches grow as tokens come.
+  virtual void expect_prompt(int64_t /*num_tokens*/) {}
 
   // Told once, before the pass that holds the prompt's last tokens; a compressing cache evicts
   // during that pass, layer by layer. Plain caches need not care.
