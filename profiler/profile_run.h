@@ -11,8 +11,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,7 +27,7 @@ struct ProfileOptions {
   std::vector<std::string> scores = {"srh", "srh_paper", "srh_code", "retrieval"};
   SpanChoice srh_span =
       SpanChoice::kNeedle;           // what `srh` sums over; the other scores use the answer
-  double success_threshold = 0.5;    // 0..1: ROUGE-1 recall of the answer must exceed it
+  double success_threshold = 0.5;    // 0..1: rouge1_recall() of the answer must exceed it
   int64_t max_answer_tokens = 50;    // 1..512: decoded tokens at most
   int64_t extra_answer_tokens = 16;  // 0..512: and no more than the gold answer's length plus this
   int64_t chunk_tokens = 256;        // 16..65536: prompt tokens per pass; bounds transient memory
@@ -57,9 +55,5 @@ struct ProfileOutcome {
                                            const Provenance& provenance,
                                            ProgressSink& progress,
                                            TrialStore* store = nullptr);
-
-// Share of the answer's words that occur in the response (multiset; lower case, letters and digits;
-// no stemming), 0..1: ROUGE-1 recall, the success gate of Retrieval Head (2404.15574).
-[[nodiscard]] double rouge1_recall(const std::string& answer, const std::string& response);
 
 }  // namespace headscope::profiler
