@@ -1,0 +1,101 @@
+#include "outputs/plan_json.h"
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "outputs/atomic_file.h"
+#include "outputs/input_error.h"
+#include "outputs/json_fields.h"
+#include "outputs/json_records.h"
+
+namespace headscope::outputs {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json options_to_json(const BudgetPlan& plan) {
+  return ordered_json{{"allocator", plan.allocator},
+                      {"observation_window", plan.selection.observation_window},
+                      {"pooling", pooling_name(plan.selection.pooling)},
+                      {"pooling_kernel", plan.selection.pooling_kernel},
+                      {"num_sink_tokens", plan.selection.num_sink_tokens}};
+}
+
+ordered_json lint_to_json(const PlanLint& lint) {
+  return ordered_json{
+      {"context_length", lint.context_length}, {"nominal_tokens", lint.nominal_tokens},
+      {"usable_tokens", lint.usable_tokens},   {"smallest_budget", lint.smallest_budget},
+      {"largest_budget", lint.largest_budget}, {"notes", lint.notes}};
+}
+
+void options_from_json(const JsonField& field, BudgetPlan& plan) {
+  if (field.has("allocator")) plan.allocator = field.at("allocator").text();
+  plan.selection.observation_window = field.at("observation_window").integer();
+  const JsonField pooling = field.at("pooling");
+  plan.selection.pooling = pooling_from_name(pooling.text(), pooling.where());
+  plan.selection.pooling_kernel = field.at("pooling_kernel").integer();
+  plan.selection.num_sink_tokens = field.at("num_sink_tokens").integer();
+}
+
+PlanLint lint_from_json(const JsonField& field) {
+  PlanLint lint;
+  lint.context_length = field.at("context_length").integer(0);
+  lint.nominal_tokens = field.at("nominal_tokens").integer(0);
+  lint.usable_tokens = field.at("usable_tokens").integer(0);
+  lint.smallest_budget = field.at("smallest_budget").integer(0);
+  lint.largest_budget = field.at("largest_budget").integer(0);
+  for (const JsonField& note : field.at("notes").items()) lint.notes.push_back(note.text());
+  return lint;
+}
+
+std::vector<std::vector<int64_t>> rows_from_json(const JsonField& field) {
+  std::vector<std::vector<int64_t>> rows;
+  for (const JsonField& row : field.items()) rows.push_back(row.integers());
+  return rows;
+}
+
+}  // namespace
+
+BudgetPlan plan_from_json(const std::string& text, const std::string& where) {
+  const nlohmann::json parsed = parse_json(text, where);
+  const JsonField root(parsed, where);
+  check_json_header(root, kPlanFormat);
+  BudgetPlan plan;
+  plan.model = model_from_json(root.at("model"));
+  plan.method = root.at("method").text();
+  options_from_json(root.at("options"), plan);
+  plan.budget_tokens = rows_from_json(root.at("budget_tokens"));
+  plan.selector_heads = rows_from_json(root.at("selector_heads"));
+  // A plan written by hand need not say how it came to be.
+  if (root.has("provenance")) plan.provenance = provenance_from_json(root.at("provenance"));
+  if (root.has("lint")) plan.lint = lint_from_json(root.at("lint"));
+  check_plan(plan, where);
+  return plan;
+}
+
+BudgetPlan read_plan_json(const std::filesystem::path& path) {
+  return plan_from_json(read_file(path), path.string());
+}
+
+std::string plan_to_json(const BudgetPlan& plan) {
+  try {
+    check_plan(plan, "plan");
+  } catch (const InputError& error) {
+    throw std::invalid_argument(error.what());
+  }
+  return to_readable_json(ordered_json{{"format", kPlanFormat},
+                                       {"format_version", kPlanFormatVersion},
+                                       {"model", model_to_json(plan.model)},
+                                       {"method", plan.method},
+                                       {"options", options_to_json(plan)},
+                                       {"budget_tokens", plan.budget_tokens},
+                                       {"selector_heads", plan.selector_heads},
+                                       {"provenance", provenance_to_json(plan.provenance)},
+                                       {"lint", lint_to_json(plan.lint)}});
+}
+
+void write_plan_json(const BudgetPlan& plan, const std::filesystem::path& path, bool overwrite) {
+  write_file_atomically(path, plan_to_json(plan), overwrite);
+}
+
+}  // namespace headscope::outputs
