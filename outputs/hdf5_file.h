@@ -86,7 +86,13 @@ class Hdf5Reader {
   std::unique_ptr<State> state_;
 };
 
-// "file P, dataset D": how messages name a place.
+template <>
+std::vector<std::string> Hdf5Reader::read(const std::string& name, const Dims& expected) const;
+
+// True when the file opens with HDF5's signature, whatever its name. False when it cannot be read.
+[[nodiscard]] bool has_hdf5_signature(const std::filesystem::path& path);
+
+// "P: D": how messages name a dataset or group of a file.
 [[nodiscard]] std::string dataset_place(const std::string& path, const std::string& name);
 
 }  // namespace headscope::outputs

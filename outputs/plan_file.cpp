@@ -1,0 +1,121 @@
+#include "outputs/plan_file.h"
+
+#include <algorithm>
+#include <cctype>
+#include <stdexcept>
+
+#include "outputs/atomic_file.h"
+#include "outputs/hdf5_records.h"
+#include "outputs/input_error.h"
+#include "outputs/plan_json.h"
+
+namespace headscope::outputs {
+namespace {
+
+using Rows = std::vector<std::vector<int64_t>>;
+
+void write_rows(Hdf5Writer& file, const std::string& name, const Rows& rows) {
+  std::vector<int64_t> values;
+  for (const std::vector<int64_t>& row : rows) values.insert(values.end(), row.begin(), row.end());
+  const auto width = rows.empty() ? 0 : static_cast<int64_t>(rows.front().size());
+  file.dataset(name, std::span<const int64_t>(values), {static_cast<int64_t>(rows.size()), width});
+}
+
+Rows read_rows(const Hdf5Reader& file, const std::string& name) {
+  const std::vector<int64_t> values = file.read<int64_t>(name, {-1, -1});
+  const Dims dims = file.dims(name);
+  Rows rows;
+  for (int64_t row = 0; row < dims[0]; ++row) {
+    const auto begin = values.begin() + row * dims[1];
+    rows.emplace_back(begin, begin + dims[1]);
+  }
+  return rows;
+}
+
+void write_lint(Hdf5Writer& file, const PlanLint& lint) {
+  file.group("lint");
+  file.attribute("lint", "context_length", lint.context_length);
+  file.attribute("lint", "nominal_tokens", lint.nominal_tokens);
+  file.attribute("lint", "usable_tokens", lint.usable_tokens);
+  file.attribute("lint", "smallest_budget", lint.smallest_budget);
+  file.attribute("lint", "largest_budget", lint.largest_budget);
+  file.dataset("lint/notes", lint.notes);
+}
+
+PlanLint read_lint(const Hdf5Reader& file) {
+  PlanLint lint;
+  lint.context_length = file.int_attribute("lint", "context_length");
+  lint.nominal_tokens = file.int_attribute("lint", "nominal_tokens");
+  lint.usable_tokens = file.int_attribute("lint", "usable_tokens");
+  lint.smallest_budget = file.int_attribute("lint", "smallest_budget");
+  lint.largest_budget = file.int_attribute("lint", "largest_budget");
+  lint.notes = file.read<std::string>("lint/notes", {-1});
+  return lint;
+}
+
+BudgetPlan read_plan_hdf5(const std::filesystem::path& path) {
+  const Hdf5Reader file(path);
+  check_header(file, kPlanFormat);
+  BudgetPlan plan;
+  plan.model = read_model(file);
+  plan.method = file.string_attribute("/", "method");
+  plan.allocator = file.string_attribute("options", "allocator");
+  plan.selection.observation_window = file.int_attribute("options", "observation_window");
+  plan.selection.pooling =
+      pooling_from_name(file.string_attribute("options", "pooling"),
+                        dataset_place(file.path(), "options attribute pooling"));
+  plan.selection.pooling_kernel = file.int_attribute("options", "pooling_kernel");
+  plan.selection.num_sink_tokens = file.int_attribute("options", "num_sink_tokens");
+  plan.budget_tokens = read_rows(file, "budget_tokens");
+  plan.selector_heads = read_rows(file, "selector_heads");
+  plan.lint = read_lint(file);
+  plan.provenance = read_provenance(file);
+  check_plan(plan, path.string());
+  return plan;
+}
+
+void write_plan_hdf5(const BudgetPlan& plan, const std::filesystem::path& path, bool overwrite) {
+  try {
+    check_plan(plan, "plan");
+  } catch (const InputError& error) {
+    throw std::invalid_argument(error.what());
+  }
+  Hdf5Writer file(path, overwrite);
+  write_header(file, kPlanFormat, kPlanFormatVersion);
+  file.attribute("/", "method", plan.method);
+  write_model(file, plan.model);
+  file.group("options");
+  file.attribute("options", "allocator", plan.allocator);
+  file.attribute("options", "observation_window", plan.selection.observation_window);
+  file.attribute("options", "pooling", pooling_name(plan.selection.pooling));
+  file.attribute("options", "pooling_kernel", plan.selection.pooling_kernel);
+  file.attribute("options", "num_sink_tokens", plan.selection.num_sink_tokens);
+  write_rows(file, "budget_tokens", plan.budget_tokens);
+  write_rows(file, "selector_heads", plan.selector_heads);
+  write_lint(file, plan.lint);
+  write_provenance(file, plan.provenance);
+  file.commit();
+}
+
+}  // namespace
+
+bool has_hdf5_extension(const std::filesystem::path& path) {
+  std::string extension = path.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return extension == ".h5" || extension == ".hdf5";
+}
+
+BudgetPlan read_plan(const std::filesystem::path& path) {
+  return has_hdf5_signature(path) ? read_plan_hdf5(path) : read_plan_json(path);
+}
+
+void write_plan(const BudgetPlan& plan, const std::filesystem::path& path, bool overwrite) {
+  if (has_hdf5_extension(path)) {
+    write_plan_hdf5(plan, path, overwrite);
+  } else {
+    write_plan_json(plan, path, overwrite);
+  }
+}
+
+}  // namespace headscope::outputs
