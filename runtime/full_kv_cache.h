@@ -63,6 +63,8 @@ class FullKvCache : public KvCache {
   // A deep copy whose every sequence stands `num_copies` times in the batch. Costs bytes_held() of
   // memory and traffic per copy.
   [[nodiscard]] std::unique_ptr<FullKvCache> fork(int64_t num_copies = 1) const;
+  // A deep copy of one layer's keys and values. Costs its bytes.
+  [[nodiscard]] FullLayer copy_layer(int64_t layer) const { return layers_[index(layer)].copy(); }
   // Moves a layer's keys and values out; the cache then holds nothing of it.
   [[nodiscard]] FullLayer release_layer(int64_t layer);
 

@@ -1,0 +1,121 @@
+#include "runtime/policies/window_rule.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <vector>
+
+#include "kernels/ops.h"
+
+namespace headscope::runtime {
+
+namespace {
+
+kernels::WindowPooling kernel_pooling(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kAverage:
+      return kernels::WindowPooling::kAverage;
+    case Pooling::kMax:
+      return kernels::WindowPooling::kMax;
+    case Pooling::kNone:
+      break;
+  }
+  return kernels::WindowPooling::kNone;
+}
+
+at::Tensor index_range(int64_t begin, int64_t end, const at::Tensor& like) {
+  return at::arange(begin, end, like.options().dtype(at::kLong));
+}
+
+}  // namespace
+
+int64_t judging_rows(std::span<const int64_t> budget_tokens,
+                     int64_t num_keys,
+                     const SelectionOptions& selection) {
+  int64_t largest = 0;
+  bool evicts = false;
+  for (const int64_t budget : budget_tokens) {
+    if (budget < num_keys) {
+      evicts = true;
+      largest = std::max(largest, budget);
+    }
+  }
+  return evicts ? std::min(selection.observation_window, std::max<int64_t>(1, largest / 2)) : 0;
+}
+
+int64_t recent_tokens(int64_t budget, int64_t num_keys, int64_t rows) {
+  const int64_t usual = std::min(rows, std::max<int64_t>(1, budget / 2));
+  return std::min(budget, std::max(usual, budget - (num_keys - rows)));
+}
+
+at::Tensor window_scores(const LayerEvidence& evidence,
+                         int64_t rows,
+                         std::span<const int64_t> heads) {
+  const int64_t first = evidence.window_q.size(2) - rows;
+  std::optional<at::Tensor> lse;
+  if (evidence.window_lse.defined()) {
+    lse = evidence.window_lse.narrow(/*dim=*/2, first, rows);
+  }
+  return kernels::window_importance(evidence.window_q.narrow(/*dim=*/2, first, rows), evidence.k,
+                                    evidence.scale, heads,
+                                    {.reduction = kernels::WindowReduction::kSum,
+                                     .pooling = kernel_pooling(evidence.selection.pooling),
+                                     .pooling_kernel = evidence.selection.pooling_kernel},
+                                    lse);
+}
+
+RetainedPositions retain_best(const LayerEvidence& evidence,
+                              const at::Tensor& scores,
+                              int64_t rows) {
+  const int64_t batch = scores.size(0);
+  const int64_t num_kv_heads = evidence.k.size(1);
+  const int64_t num_keys = evidence.k.size(2);
+  const bool shared = scores.size(1) == 1;
+  at::Tensor ranked = scores.clone();
+  const int64_t num_sinks = std::min(evidence.selection.num_sink_tokens, ranked.size(2));
+  // Sinks outrank every score, the first tokens first where the budget is short.
+  ranked.narrow(/*dim=*/2, 0, num_sinks).fill_(std::numeric_limits<float>::infinity());
+
+  const at::Tensor everything = index_range(0, num_keys, evidence.k);
+  RetainedPositions retained(static_cast<size_t>(batch * num_kv_heads));
+  // Heads of one budget are selected together; with a shared ranking they share the result too.
+  std::map<int64_t, std::vector<int64_t>> heads_of_budget;
+  for (int64_t head = 0; head < num_kv_heads; ++head) {
+    const int64_t budget = evidence.budget_tokens[static_cast<size_t>(head)];
+    heads_of_budget[std::min(budget, num_keys)].push_back(head);
+  }
+  for (const auto& [budget, heads] : heads_of_budget) {
+    const int64_t recent = recent_tokens(budget, num_keys, rows);
+    const at::Tensor recent_positions = index_range(num_keys - recent, num_keys, evidence.k);
+    for (int64_t b = 0; b < batch; ++b) {
+      std::vector<at::Tensor> best;
+      if (budget < num_keys) {
+        const std::vector<int64_t> count(shared ? 1 : heads.size(), budget - recent);
+        const at::Tensor rows_of_heads =
+            shared ? ranked[b] : ranked[b].index_select(0, at::tensor(heads, evidence.k.device()));
+        best = kernels::select_retained(rows_of_heads, count);
+      }
+      for (size_t i = 0; i < heads.size(); ++i) {
+        at::Tensor& row = retained[static_cast<size_t>(b * num_kv_heads + heads[i])];
+        if (best.empty()) {
+          row = everything;
+        } else if (shared && i > 0) {
+          row = retained[static_cast<size_t>(b * num_kv_heads + heads[0])];
+        } else {
+          row = at::cat({best[shared ? 0 : i], recent_positions});
+        }
+      }
+    }
+  }
+  return retained;
+}
+
+RetainedPositions retain_all(const LayerEvidence& evidence) {
+  const at::Tensor everything = index_range(0, evidence.k.size(2), evidence.k);
+  return RetainedPositions(static_cast<size_t>(evidence.k.size(0) * evidence.k.size(1)),
+                           everything);
+}
+
+}  // namespace headscope::runtime

@@ -1,0 +1,66 @@
+// Keys and values of one layer with a different length per (sequence, KV head): what is left after
+// eviction, and what came since. Flat storage [num_slots, d]; row r = b * Hkv + h owns a stretch of
+// it with a little slack, so that a decode step appends in place.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "runtime/kv_cache.h"
+
+namespace headscope::runtime {
+
+// Slots for a row of `length` tokens: an eighth more, at least 8 and at most 64.
+[[nodiscard]] int64_t ragged_capacity(int64_t length);
+
+class RaggedLayer {
+ public:
+  // Copies the entries at `retained` out of keys and values [B, Hkv, S, d]; retained[b * Hkv + h]
+  // holds key indices 0..S-1, int64 ascending. The first key sits at absolute position
+  // `first_position`.
+  RaggedLayer(const at::Tensor& keys,
+              const at::Tensor& values,
+              const std::vector<at::Tensor>& retained,
+              int64_t first_position);
+
+  // Appends the step's keys and values and attends over all that is held and that the step's
+  // attention window still sees.
+  LayerAttention attend(const LayerStep& step);
+
+  // Position after the last token that went through.
+  [[nodiscard]] int64_t next_position() const { return next_position_; }
+  // Tokens held in row b * Hkv + h.
+  [[nodiscard]] int64_t length(int64_t row) const;
+  // Their absolute positions, ascending.
+  [[nodiscard]] std::vector<int64_t> positions(int64_t row) const;
+  [[nodiscard]] int64_t num_rows() const { return static_cast<int64_t>(kv_.length.size()); }
+  [[nodiscard]] int64_t num_kv_heads() const { return num_rows() / batch_; }
+  [[nodiscard]] int64_t bytes_held() const;
+
+  // Forgets the tokens from absolute position `length` on. std::invalid_argument below the prompt's
+  // end, and below earliest_truncation().
+  void truncate(int64_t length);
+  // Entries that a sliding window no longer saw have been given up for good once storage was laid
+  // out anew; going back behind that point would miss them. Otherwise the prompt's end.
+  [[nodiscard]] int64_t earliest_truncation() const { return earliest_truncation_; }
+
+ private:
+  void append(const LayerStep& step);
+  void lay_out_again(int64_t num_new, int64_t attention_window);
+  [[nodiscard]] int64_t num_invisible(size_t row, int64_t query_position, int64_t window) const;
+  [[nodiscard]] LayerAttention attend_windowed(const LayerStep& step) const;
+
+  kernels::RaggedKv kv_;
+  std::vector<int64_t> row_capacity_;           // slots of each row
+  at::Tensor next_slot_;                        // [rows] int64 on the device: where rows append
+  std::vector<std::vector<int64_t>> retained_;  // positions of each row's prompt entries
+  int64_t batch_ = 0;
+  int64_t prompt_end_ = 0;
+  int64_t next_position_ = 0;
+  int64_t earliest_truncation_ = 0;
+};
+
+}  // namespace headscope::runtime
