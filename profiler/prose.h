@@ -1,9 +1,10 @@
-// Seeded, procedurally written prose: the built-in haystack. Chapters of a long provincial novel:
+// Seeded, procedurally written prose: the built-in haystack. Scenes of a long provincial novel:
 // people with trades, places, weather, work, talk. It holds no digits, and none of the words that
 // built-in needles ask for, so that nothing in it answers a probe.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <random>
 #include <string>
 #include <vector>
@@ -22,21 +23,27 @@ class ProseWriter {
  private:
   struct Person {
     std::string name;
-    std::string trade;
+    std::string full_name;
+    std::string trade;  // "a weaver"
     bool is_woman = false;
   };
 
-  [[nodiscard]] const std::string& pick(const std::vector<std::string>& words);
-  [[nodiscard]] std::string expand(const std::string& pattern);
-  [[nodiscard]] std::string word_for(const std::string& slot);
-  [[nodiscard]] std::string sentence(bool first_of_paragraph);
+  [[nodiscard]] uint64_t below(uint64_t bound);
+  [[nodiscard]] const std::string& pick(const std::vector<std::string>& phrases);
+  [[nodiscard]] Person invent_person();
+  [[nodiscard]] std::string fill_slot(const std::string& slot, bool first_mention);
+  [[nodiscard]] std::string expand(const std::string& pattern, bool first_mention = false);
+  [[nodiscard]] std::string write_sentence(const std::vector<std::string>& patterns,
+                                           bool continues);
   void set_scene();
 
   std::mt19937_64 random_;
-  std::vector<Person> cast_;             // who the present chapter is about
-  std::string place_;                    // where it happens
-  int64_t paragraphs_left_ = 0;          // in this scene
-  std::vector<size_t> recent_patterns_;  // not to be repeated at once
+  Person first_;       // {P}: the two people of the scene; they change places now and then
+  Person second_;      // {Q}
+  std::string place_;  // {place}
+  std::string town_;   // {town}
+  uint64_t paragraphs_left_ = 0;           // in this scene
+  std::deque<const std::string*> recent_;  // patterns and phrases not to be used again at once
 };
 
 // At least `min_bytes` of paragraphs, joined by blank lines.

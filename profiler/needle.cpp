@@ -1,0 +1,165 @@
+#include "profiler/needle.h"
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <utility>
+
+#include "outputs/input_error.h"
+
+namespace headscope::profiler {
+namespace {
+
+// What a needle says of its subject: "The <attribute> of the <subject> is <answer>."
+const std::vector<std::string>& number_attributes() {
+  static const std::vector<std::string> attributes{"secret access code", "inventory number",
+                                                   "security code", "registration number"};
+  return attributes;
+}
+
+const std::vector<std::string>& word_attributes() {
+  static const std::vector<std::string> attributes{"secret password", "code name", "hidden keyword",
+                                                   "watchword"};
+  return attributes;
+}
+
+// 25 x 24 subjects. None of these pairs is a place of the built-in prose.
+const std::vector<std::string>& subject_qualities() {
+  static const std::vector<std::string> qualities{
+      "northern", "southern", "crimson",  "silver",   "royal",   "abandoned", "floating",
+      "golden",   "hidden",   "frozen",   "imperial", "coastal", "lunar",     "marble",
+      "emerald",  "twisted",  "silent",   "eastern",  "western", "ivory",     "desert",
+      "arctic",   "scarlet",  "obsidian", "amber"};
+  return qualities;
+}
+
+const std::vector<std::string>& subject_nouns() {
+  static const std::vector<std::string> nouns{
+      "lighthouse", "observatory", "museum",  "fortress",    "submarine", "laboratory",
+      "warehouse",  "cathedral",   "airport", "monastery",   "shipyard",  "refinery",
+      "embassy",    "aquarium",    "stadium", "planetarium", "bunker",    "greenhouse",
+      "casino",     "hospital",    "factory", "temple",      "vault",     "academy"};
+  return nouns;
+}
+
+// Raw draws only: standard distributions differ between libraries.
+template <typename T>
+void shuffle(std::vector<T>& items, std::mt19937_64& random) {
+  for (size_t i = items.size(); i > 1; --i) {
+    std::swap(items[i - 1], items[random() % i]);
+  }
+}
+
+std::vector<std::string> shuffled_subjects(std::mt19937_64& random) {
+  std::vector<std::string> subjects;
+  for (const std::string& quality : subject_qualities()) {
+    for (const std::string& noun : subject_nouns()) {
+      subjects.push_back(quality + " " + noun);
+    }
+  }
+  shuffle(subjects, random);
+  return subjects;
+}
+
+Needle make_needle(const std::string& family,
+                   const std::string& attribute,
+                   const std::string& subject,
+                   const std::string& answer) {
+  Needle needle;
+  needle.family = family;
+  needle.answer_prefix = "The " + attribute + " of the " + subject + " is";
+  needle.statement = needle.answer_prefix + " " + answer + ".";
+  needle.question = "What is the " + attribute + " of the " + subject + "?";
+  needle.real_needle = answer;
+  needle.answer = answer;
+  return needle;
+}
+
+// 10000..99999, none twice.
+std::string next_number(std::mt19937_64& random, std::set<uint64_t>& used) {
+  for (;;) {
+    const uint64_t number = 10000 + random() % 90000;
+    if (used.insert(number).second) {
+      return std::to_string(number);
+    }
+  }
+}
+
+std::string padded(int64_t number) {
+  std::string digits = std::to_string(number);
+  return std::string(digits.size() < 3 ? 3 - digits.size() : 0, '0') + digits;
+}
+
+void check_request(int64_t count, const std::vector<std::string>& families, int64_t available) {
+  if (count < 1 || count > available) {
+    throw InputError("built-in needles", "1 to " + std::to_string(available), std::to_string(count),
+                     "For more, give a needle file with --needles.");
+  }
+  const std::vector<std::string> known = needle_families();
+  if (families.empty()) {
+    throw InputError("built-in needles", "at least one family", "none");
+  }
+  for (const std::string& family : families) {
+    if (std::find(known.begin(), known.end(), family) == known.end()) {
+      throw InputError("built-in needles", "the family number or word", "\"" + family + "\"");
+    }
+  }
+}
+
+char lower(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+}
+
+}  // namespace
+
+std::vector<std::string> needle_families() {
+  return {"number", "word"};
+}
+
+const std::vector<std::string>& needle_answer_words() {
+  static const std::vector<std::string> words{
+      "tiger",    "elephant", "banana",  "dragon",    "rocket",  "volcano",  "penguin",
+      "dolphin",  "guitar",   "piranha", "zebra",     "crystal", "pepper",   "monkey",
+      "tornado",  "diamond",  "pirate",  "chocolate", "lemon",   "cactus",   "violin",
+      "turtle",   "jaguar",   "galaxy",  "whale",     "robot",   "spider",   "pyramid",
+      "trumpet",  "mango",    "panther", "comet",     "falcon",  "shark",    "tomato",
+      "sapphire", "dinosaur", "lizard",  "coconut",   "eagle",   "kangaroo", "octopus",
+      "lobster",  "unicorn",  "vanilla", "scorpion",  "gorilla", "cinnamon"};
+  return words;
+}
+
+std::vector<Needle> built_in_needles(int64_t count,
+                                     uint64_t seed,
+                                     const std::vector<std::string>& families) {
+  std::mt19937_64 random(seed);
+  const std::vector<std::string> subjects = shuffled_subjects(random);
+  check_request(count, families, static_cast<int64_t>(subjects.size()));
+  std::vector<std::string> words = needle_answer_words();
+  shuffle(words, random);
+
+  std::vector<Needle> needles;
+  std::set<uint64_t> used_numbers;
+  size_t words_given = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const std::string& family = families[static_cast<size_t>(i) % families.size()];
+    const bool is_number = family == "number";
+    const std::vector<std::string>& attributes =
+        is_number ? number_attributes() : word_attributes();
+    const std::string& attribute = attributes[random() % attributes.size()];
+    const std::string answer =
+        is_number ? next_number(random, used_numbers) : words[words_given++ % words.size()];
+    needles.push_back(make_needle(family, attribute, subjects[static_cast<size_t>(i)], answer));
+    needles.back().id = family + "-" + padded(i);
+  }
+  return needles;
+}
+
+int64_t find_answer(const std::string& statement, const std::string& real_needle) {
+  const auto found =
+      std::search(statement.begin(), statement.end(), real_needle.begin(), real_needle.end(),
+                  [](char a, char b) { return lower(a) == lower(b); });
+  const bool is_there = found != statement.end() && !real_needle.empty();
+  return is_there ? found - statement.begin() : -1;
+}
+
+}  // namespace headscope::profiler
