@@ -3,20 +3,13 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "model/tokenizer.h"
 #include "profiler/prose.h"
+#include "profiler/sentences.h"
 
 namespace headscope::profiler {
-
-// Sentences of a text: consecutive, in order, each without surrounding whitespace. A sentence ends
-// with . ! ? or … (and closing quotes or brackets) before whitespace, unless the full stop follows
-// a single capital or a usual abbreviation; at CJK full stops; and at a blank line. What still
-// exceeds 600 bytes (tables, dumps) is cut at line ends, then at spaces, so that a needle finds a
-// place near every depth.
-[[nodiscard]] std::vector<model::ByteSpan> find_sentences(std::string_view text);
 
 class Haystack {
  public:

@@ -10,10 +10,10 @@
 
 namespace headscope::profiler {
 
-// Surrounding whitespace of every field is dropped and spaces before a closing question mark too;
-// blank lines are skipped; the last line may lack its newline. Ids default to "line-1", ….
-// InputError naming file and line: not JSON, a field missing, empty or not text, not UTF-8, an
-// answer that does not stand in its statement, an id used twice; or no needle at all.
+// Whitespace around a field is dropped, blank lines are skipped, and the last line may lack its
+// newline. Ids default to "line-1", …; family to "needle"; answer to real_needle.
+// InputError naming file and line: not JSON or not UTF-8, a field missing, empty or not text, a
+// real_needle that does not stand in its needle, an id used twice; or no needle at all.
 [[nodiscard]] std::vector<Needle> read_needle_file(const std::string& path);
 
 // The same from text; `name` stands for the file in messages.
