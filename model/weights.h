@@ -11,9 +11,9 @@
 namespace headscope::model {
 
 struct TensorInfo {
-  std::string name;           // "model.layers.0.self_attn.q_proj.weight"
+  std::string name;  // "model.layers.0.self_attn.q_proj.weight"
   std::vector<int64_t> dims;
-  std::string stored_as;      // "BF16", "Q4_1", …
+  std::string stored_as;  // "BF16", "Q4_1", …
   int64_t stored_bytes = 0;
 };
 
@@ -27,8 +27,15 @@ class WeightSource {
   [[nodiscard]] virtual at::Tensor load(const std::string& name,
                                         at::ScalarType dtype,
                                         at::Device device) const = 0;
-  // `count` evenly spaced values of the flattened tensor as float32, without loading the rest.
+  // The values at sample_positions() as float32, without reading the rest.
   [[nodiscard]] virtual std::vector<float> sample(const std::string& name, int64_t count) const = 0;
 };
+
+// `count` evenly spaced positions of a flattened tensor, first and last included:
+// floor(i * (num_values - 1) / (count - 1)). All positions where num_values <= count.
+[[nodiscard]] std::vector<int64_t> sample_positions(int64_t num_values, int64_t count);
+
+// Product of the dims. Precondition: checked by the reader of the header, so it does not overflow.
+[[nodiscard]] int64_t num_values_of(const TensorInfo& info);
 
 }  // namespace headscope::model
