@@ -1,0 +1,106 @@
+#include "model/rms_norm.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+namespace headscope::model {
+namespace {
+
+template <typename Element>
+float mean_square(const Element* x, int64_t size) {
+  // Independent partial sums: the loop is not bound by the latency of one addition, and the
+  // rounding error grows with size / 16 instead of size.
+  std::array<float, 16> partial{};
+  int64_t i = 0;
+  for (; i + 16 <= size; i += 16) {
+    for (size_t lane = 0; lane < 16; ++lane) {
+      const auto value = static_cast<float>(x[i + static_cast<int64_t>(lane)]);
+      partial[lane] += value * value;
+    }
+  }
+  float sum = 0.0F;
+  for (; i < size; ++i) sum += static_cast<float>(x[i]) * static_cast<float>(x[i]);
+  for (const float value : partial) sum += value;
+  return sum / static_cast<float>(size);
+}
+
+template <typename Element>
+void normalise_row(const Element* x, const Element* weight, Element* out, int64_t size, float eps) {
+  const float scale = 1.0F / std::sqrt(mean_square(x, size) + eps);
+  for (int64_t i = 0; i < size; ++i) {
+    const auto normalised = static_cast<Element>(static_cast<float>(x[i]) * scale);
+    out[i] = static_cast<Element>(static_cast<float>(weight[i]) * static_cast<float>(normalised));
+  }
+}
+
+template <typename Element>
+void normalise_rows(const at::Tensor& x,
+                    const at::Tensor& weight,
+                    const at::Tensor& out,
+                    float eps) {
+  const int64_t size = x.size(1);
+  const auto* const source = x.const_data_ptr<Element>();
+  const auto* const w = weight.const_data_ptr<Element>();
+  auto* const target = out.data_ptr<Element>();
+  at::parallel_for(0, x.size(0), /*grain_size=*/16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      normalise_row(source + row * x.stride(0), w, target + row * size, size, eps);
+    }
+  });
+}
+
+template <typename Element>
+void normalise_heads(const at::Tensor& heads, const at::Tensor& weight, float eps) {
+  const int64_t n = heads.size(1);
+  const auto* const w = weight.const_data_ptr<Element>();
+  auto* const data = heads.data_ptr<Element>();
+  at::parallel_for(0, heads.size(0) * n, /*grain_size=*/16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      Element* head = data + (row / n) * heads.stride(0) + (row % n) * heads.stride(1);
+      for (int64_t h = 0; h < heads.size(2); ++h, head += heads.stride(2)) {
+        normalise_row(head, w, head, heads.size(3), eps);
+      }
+    }
+  });
+}
+
+at::Tensor rms_norm_on_device(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  const at::Tensor wide = x.to(at::kFloat);
+  const at::Tensor scale = at::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + eps);
+  return weight * (wide * scale).to(x.scalar_type());
+}
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  if (!x.is_cpu()) return rms_norm_on_device(x, weight, eps);
+  at::Tensor out = at::empty(x.sizes(), x.options());
+  const auto narrow_eps = static_cast<float>(eps);
+  if (x.scalar_type() == at::kFloat) {
+    normalise_rows<float>(x, weight, out, narrow_eps);
+  } else if (x.scalar_type() == at::kBFloat16) {
+    normalise_rows<at::BFloat16>(x, weight, out, narrow_eps);
+  } else {
+    normalise_rows<at::Half>(x, weight, out, narrow_eps);
+  }
+  return out;
+}
+
+void rms_norm_heads_(at::Tensor heads, const at::Tensor& weight, double eps) {
+  const auto narrow_eps = static_cast<float>(eps);
+  if (!heads.is_cpu()) {
+    heads.copy_(rms_norm_on_device(heads, weight, eps));
+  } else if (heads.scalar_type() == at::kFloat) {
+    normalise_heads<float>(heads, weight, narrow_eps);
+  } else if (heads.scalar_type() == at::kBFloat16) {
+    normalise_heads<at::BFloat16>(heads, weight, narrow_eps);
+  } else {
+    normalise_heads<at::Half>(heads, weight, narrow_eps);
+  }
+}
+
+}  // namespace headscope::model
