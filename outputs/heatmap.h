@@ -26,7 +26,7 @@ struct HeatmapOptions {
 };
 
 // Writes PNG or SVG by the extension of `path`; another extension is an InputError. NaN cells are
-// grey and crossed, and the legend says so. Throws std::invalid_argument for an empty matrix, a
+// grey and hatched, and the legend says so. Throws std::invalid_argument for an empty matrix, a
 // group size that does not divide the heads, or a marked head out of range.
 void write_heatmap(const HeadMatrix& scores,
                    const HeatmapOptions& options,
