@@ -1,0 +1,92 @@
+#include "profiler/greedy_answer.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "model/generate.h"
+#include "model/rotary.h"
+
+namespace headscope::profiler {
+namespace {
+
+// Length of the UTF-8 character at `at`, 0 where there is none (Unicode 15,
+// table 3-7).
+size_t character_length(const std::string& text, size_t at) {
+  const auto byte = [&](size_t i) {
+    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U;
+  };
+  const auto follows = [&](size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
+    return byte(i) >= low && byte(i) <= high;
+  };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return 1;
+  if (lead >= 0xC2 && lead <= 0xDF) return follows(1) ? 2 : 0;
+  if (lead >= 0xE0 && lead <= 0xEF) {
+    const unsigned low = lead == 0xE0 ? 0xA0 : 0x80;
+    const unsigned high = lead == 0xED ? 0x9F : 0xBF;
+    return follows(1, low, high) && follows(2) ? 3 : 0;
+  }
+  if (lead >= 0xF0 && lead <= 0xF4) {
+    const unsigned low = lead == 0xF0 ? 0x90 : 0x80;
+    const unsigned high = lead == 0xF4 ? 0x8F : 0xBF;
+    return follows(1, low, high) && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+AnswerEnd::AnswerEnd(const MeasuredModel& model, const AnswerLimits& limits)
+    : tokenizer_(model.tokenizer),
+      limits_(limits),
+      stop_ids_(model::stop_ids(model.decoder.config(), model.tokenizer)) {}
+
+bool AnswerEnd::take(int64_t token) {
+  if (std::binary_search(stop_ids_.begin(), stop_ids_.end(), token)) return false;
+  const std::string piece = tokenizer_.decode({token});
+  if (limits_.stop_at_newline && has_words_ && piece.find('\n') != std::string::npos) return false;
+  has_words_ = has_words_ || piece.find_first_not_of(" \t\r\n") != std::string::npos;
+  ids_.push_back(token);
+  return true;
+}
+
+bool AnswerEnd::is_full() const {
+  return static_cast<int64_t>(ids_.size()) >= limits_.max_tokens;
+}
+
+std::string AnswerEnd::text() const {
+  return valid_utf8(tokenizer_.decode(ids_));
+}
+
+int64_t greedy_choice(const at::Tensor& logits) {
+  return logits.reshape({-1}).argmax().item<int64_t>();
+}
+
+AnswerEnd decode_greedily(const MeasuredModel& model,
+                          runtime::KvCache& cache,
+                          int64_t first_token,
+                          const AnswerLimits& limits,
+                          model::Observer* observer) {
+  AnswerEnd answer(model, limits);
+  const int64_t last_position = model::position_limit(model.decoder.config());
+  int64_t token = first_token;
+  while (answer.take(token) && !answer.is_full() && cache.next_position() < last_position) {
+    const at::Tensor logits =
+        model.decoder.forward(at::full({1, 1}, token, at::kLong), cache, {.observer = observer});
+    token = greedy_choice(logits);
+  }
+  return answer;
+}
+
+std::string valid_utf8(const std::string& text) {
+  std::string valid;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = character_length(text, at);
+    valid += length > 0 ? text.substr(at, length) : "\xEF\xBF\xBD";
+    at += std::max<size_t>(length, 1);
+  }
+  return valid;
+}
+
+}  // namespace headscope::profiler

@@ -1,0 +1,58 @@
+// Greedy answers: when one ends, and decoding one from a cache that already
+// holds the prompt.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "profiler/measured_model.h"
+#include "runtime/kv_cache.h"
+
+namespace headscope::profiler {
+
+struct AnswerLimits {
+  int64_t max_tokens = 50;      // >= 1
+  bool stop_at_newline = true;  // once something other than whitespace was said
+};
+
+// Watches the tokens of one answer. End tokens are the model's own (config,
+// tokenizer, chat turns).
+class AnswerEnd {
+ public:
+  AnswerEnd(const MeasuredModel& model, const AnswerLimits& limits);
+
+  // Takes the next emitted token. False: it ends the answer and is no part of
+  // it.
+  [[nodiscard]] bool take(int64_t token);
+  // True once no more tokens may follow.
+  [[nodiscard]] bool is_full() const;
+
+  [[nodiscard]] const std::vector<int64_t>& ids() const { return ids_; }
+  [[nodiscard]] std::string text() const;  // valid UTF-8, special tokens left out
+
+ private:
+  const model::Tokenizer& tokenizer_;
+  AnswerLimits limits_;
+  std::vector<int64_t> stop_ids_;
+  std::vector<int64_t> ids_;
+  bool has_words_ = false;
+};
+
+// The most likely next token, first of equals, from logits [..., vocab].
+[[nodiscard]] int64_t greedy_choice(const at::Tensor& logits);
+
+// Goes on from `first_token`, which was emitted but did not yet go through the
+// model. Stops early at the model's last position.
+[[nodiscard]] AnswerEnd decode_greedily(const MeasuredModel& model,
+                                        runtime::KvCache& cache,
+                                        int64_t first_token,
+                                        const AnswerLimits& limits,
+                                        model::Observer* observer = nullptr);
+
+// Bytes that are no UTF-8 replaced by U+FFFD: a model may emit half a
+// character.
+[[nodiscard]] std::string valid_utf8(const std::string& text);
+
+}  // namespace headscope::profiler
