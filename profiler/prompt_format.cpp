@@ -61,6 +61,20 @@ FormatChoice parse_format_choice(const std::string& name) {
   throw InputError("prompt format", "auto, chat or raw", "\"" + name + "\"");
 }
 
+std::optional<TokenSpan> covering_tokens(const model::Encoding& encoding,
+                                         const model::ByteSpan& range) {
+  std::optional<TokenSpan> span;
+  for (size_t i = 0; i < encoding.offsets.size(); ++i) {
+    const model::ByteSpan& bytes = encoding.offsets[i];
+    // The empty offsets of added special tokens share no byte with anything.
+    if (bytes.begin < bytes.end && bytes.begin < range.end && bytes.end > range.begin) {
+      const auto position = static_cast<int64_t>(i);
+      span = TokenSpan{span ? span->begin : position, position + 1};
+    }
+  }
+  return span;
+}
+
 PromptWriter::PromptWriter(const model::Tokenizer& tokenizer,
                            model::ChatTemplate chat,
                            FormatChoice choice)
@@ -119,16 +133,7 @@ model::Encoding PromptWriter::encode(const std::string& prompt_text) const {
 std::optional<TokenSpan> PromptWriter::token_span(const std::string& prompt_text,
                                                   const model::Encoding& encoding,
                                                   const model::ByteSpan& range) const {
-  // Tokens that share a byte with the range. Offsets ascend, and empty ones ({0, 0} of added
-  // special tokens) share none.
-  std::optional<TokenSpan> span;
-  for (size_t i = 0; i < encoding.offsets.size(); ++i) {
-    const model::ByteSpan& bytes = encoding.offsets[i];
-    if (bytes.begin < bytes.end && bytes.begin < range.end && bytes.end > range.begin) {
-      const auto position = static_cast<int64_t>(i);
-      span = TokenSpan{span ? span->begin : position, position + 1};
-    }
-  }
+  const std::optional<TokenSpan> span = covering_tokens(encoding, range);
   if (!span) {
     return std::nullopt;
   }

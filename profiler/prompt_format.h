@@ -19,6 +19,10 @@ enum class FormatChoice { kAuto, kChat, kRaw };
 // "auto", "chat", "raw"; InputError for anything else.
 [[nodiscard]] FormatChoice parse_format_choice(const std::string& name);
 
+// The tokens that share a byte with `range`, unverified; empty where none does.
+[[nodiscard]] std::optional<TokenSpan> covering_tokens(const model::Encoding& encoding,
+                                                       const model::ByteSpan& range);
+
 struct PromptText {
   std::string text;         // the whole prompt, template and special tokens spelled out
   model::ByteSpan context;  // where the context stands in it
