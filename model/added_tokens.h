@@ -15,13 +15,12 @@ namespace headscope::model {
 
 struct AddedToken {
   int64_t id = 0;
-  std::string content; // never empty
-  bool special =
-      false; // left out by decode, and left alone where parse_special is off
-  bool lstrip = false;      // takes the white space before it along
-  bool rstrip = false;      // and after it
-  bool single_word = false; // not inside a word
-  bool normalized = false;  // looked for in the normalized text
+  std::string content;       // never empty
+  bool special = false;      // left out by decode, and left alone where parse_special is off
+  bool lstrip = false;       // takes the white space before it along
+  bool rstrip = false;       // and after it
+  bool single_word = false;  // not inside a word
+  bool normalized = false;   // looked for in the normalized text
 };
 
 // A stretch of text that is a token (id >= 0) or lies between tokens (id -1).
@@ -31,22 +30,19 @@ struct TextPart {
 };
 
 class AddedTokenMatcher {
-public:
+ public:
   // Of two tokens with one content the first is taken.
   explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
 
   // Leftmost match first, the longest of those; the parts cover the text, none
   // is empty.
-  [[nodiscard]] std::vector<TextPart> split(std::string_view text,
-                                            bool parse_special) const;
+  [[nodiscard]] std::vector<TextPart> split(std::string_view text, bool parse_special) const;
 
-private:
-  [[nodiscard]] const AddedToken *longest_at(std::string_view text,
-                                             size_t position) const;
+ private:
+  [[nodiscard]] const AddedToken* longest_at(std::string_view text, size_t position) const;
 
-  std::vector<AddedToken> tokens_; // longest first
-  std::vector<std::vector<size_t>>
-      by_first_byte_; // 256 lists of indices, longest first
+  std::vector<AddedToken> tokens_;                  // longest first
+  std::vector<std::vector<size_t>> by_first_byte_;  // 256 lists of indices, longest first
 };
 
-} // namespace headscope::model
+}  // namespace headscope::model

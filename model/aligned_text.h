@@ -20,14 +20,13 @@ struct TextRange {
 };
 
 struct AlignedText {
-  std::string text; // always valid UTF-8
-  std::vector<ByteSpan>
-      origin; // one per byte of text; bytes of one character share one span
+  std::string text;              // always valid UTF-8
+  std::vector<ByteSpan> origin;  // one per byte of text; bytes of one character share one span
 
   // Appends bytes that all stand for the same original span.
   void append(std::string_view bytes, ByteSpan span);
   // Appends a part of another text with its own alignment.
-  void append(const AlignedText &other, TextRange range);
+  void append(const AlignedText& other, TextRange range);
   [[nodiscard]] AlignedText slice(TextRange range) const;
 };
 
@@ -41,11 +40,10 @@ struct AlignedText {
 
 // The code point that starts at text[position]; position moves behind it. The
 // text must be valid.
-char32_t next_code_point(std::string_view text, size_t &position);
-void append_utf8(char32_t code_point, std::string &out);
+char32_t next_code_point(std::string_view text, size_t& position);
+void append_utf8(char32_t code_point, std::string& out);
 
-[[nodiscard]] bool is_white_space(char32_t code_point); // property White_Space
-[[nodiscard]] bool
-is_word_character(char32_t code_point); // letters, marks, digits, connectors
+[[nodiscard]] bool is_white_space(char32_t code_point);     // property White_Space
+[[nodiscard]] bool is_word_character(char32_t code_point);  // letters, marks, digits, connectors
 
-} // namespace headscope::model
+}  // namespace headscope::model

@@ -11,8 +11,7 @@
 namespace headscope::model {
 
 // 256 ids; -1 where the vocabulary lacks the byte.
-[[nodiscard]] std::vector<int64_t> byte_token_ids(const Vocabulary &vocabulary);
-[[nodiscard]] std::optional<char>
-byte_of_token(std::string_view token); // either case of digits
+[[nodiscard]] std::vector<int64_t> byte_token_ids(const Vocabulary& vocabulary);
+[[nodiscard]] std::optional<char> byte_of_token(std::string_view token);  // either case of digits
 
-} // namespace headscope::model
+}  // namespace headscope::model

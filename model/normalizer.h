@@ -11,7 +11,7 @@
 
 namespace headscope::model {
 
-using NormalizeStep = std::function<void(AlignedText &)>;
+using NormalizeStep = std::function<void(AlignedText&)>;
 
 enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
 
@@ -22,10 +22,9 @@ enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
 // empty text.
 [[nodiscard]] NormalizeStep prepend_step(std::string prefix);
 // The new text stands for the last character of what it replaces.
-[[nodiscard]] NormalizeStep replace_step(Pattern pattern,
-                                         std::string replacement);
+[[nodiscard]] NormalizeStep replace_step(Pattern pattern, std::string replacement);
 [[nodiscard]] NormalizeStep lowercase_step();
 [[nodiscard]] NormalizeStep strip_step(bool left,
-                                       bool right); // white space at the ends
+                                       bool right);  // white space at the ends
 
-} // namespace headscope::model
+}  // namespace headscope::model

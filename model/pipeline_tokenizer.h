@@ -19,8 +19,8 @@ namespace headscope::model {
 
 // What the post-processor does around the tokens of a text.
 struct PostProcessing {
-  std::vector<int64_t> prefix; // special tokens before the text, e.g. BOS
-  std::vector<int64_t> suffix; // and after it
+  std::vector<int64_t> prefix;  // special tokens before the text, e.g. BOS
+  std::vector<int64_t> suffix;  // and after it
   // Spans lose the blanks at their ends; the first token of a text keeps the
   // one that a prefix space stands for where keep_prefix_space is set.
   bool trim_spans = false;
@@ -33,20 +33,19 @@ struct TokenizerParts {
   std::vector<NormalizeStep> normalize;
   std::vector<PreTokenizeStep> pre_tokenize;
   PostProcessing post;
-  std::vector<DecodeStep> decode; // empty: tokens are joined by blanks
+  std::vector<DecodeStep> decode;  // empty: tokens are joined by blanks
   std::string kind;
   std::optional<int64_t> bos_id;
   std::optional<int64_t> eos_id;
 };
 
-[[nodiscard]] std::unique_ptr<Tokenizer>
-make_pipeline_tokenizer(TokenizerParts parts);
+[[nodiscard]] std::unique_ptr<Tokenizer> make_pipeline_tokenizer(TokenizerParts parts);
 
 // True where a SentencePiece text may be cut before every blank that follows
 // something else without changing its tokens: no token has such a place inside,
 // so no merge crosses it. Texts are then tokenized word by word, which costs a
 // tenth of one long merge.
-[[nodiscard]] bool words_are_independent(const Vocabulary &vocabulary,
-                                         const std::string &word_start);
+[[nodiscard]] bool words_are_independent(const Vocabulary& vocabulary,
+                                         const std::string& word_start);
 
-} // namespace headscope::model
+}  // namespace headscope::model
