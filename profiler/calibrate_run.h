@@ -30,10 +30,11 @@ struct CalibrateOptions {
   // Tokens kept per KV head, window included, 2 or more; 32, the paper's point, is always added.
   std::vector<int64_t> budgets = {8,   16,  24,  32,  48,   64,   96,   128,  192,
                                   256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096};
-  SelectionOptions selection;        // window 8, average pooling of 5
-  int64_t max_answer_tokens = 32;    // 1..512: decode steps per sample at most
-  int64_t chunk_tokens = 256;        // 16..65536: prompt tokens per pass
-  double save_every_seconds = 30.0;  // > 0
+  SelectionOptions selection;           // window 8, average pooling of 5
+  int64_t max_answer_tokens = 32;       // 1..512: decode steps per sample at most
+  int64_t chunk_tokens = 256;           // 16..65536: prompt tokens per pass
+  double save_every_seconds = 30.0;     // > 0
+  bool allow_other_checkpoint = false;  // take a profile of another checkpoint of the same shape
 
   // Name under which the curves are stored: score and number of heads, "srh4".
   [[nodiscard]] std::string selector_name() const;
