@@ -129,6 +129,11 @@ std::optional<ChatMlForm> read_chatml(const JinjaText& text) {
   form.leaves_last_open = !ends && any_body(text, "or not loop.last");
   if (!found || (!ends && !any_single_literal(text, "<|im_end|>\n"))) return std::nullopt;
   form.starts_with_bos = writes_bos(text);
+  form.prompts_after_answer =
+      std::none_of(text.tags.begin(), text.tags.end(), [](const JinjaTag& tag) {
+        return contains(tag.body, "add_generation_prompt") &&
+               (contains(tag.body, "!= 'assistant'") || contains(tag.body, "!= \"assistant\""));
+      });
   form.shows_thinking = any_body(text, "last_query_index") && any_body(text, "<think>");
   return form;
 }

@@ -15,6 +15,7 @@ struct ChatMlForm {
   bool starts_with_bos = false;
   bool trims_content = false;
   bool leaves_last_open = false;  // without generation prompt the last message is not ended
+  bool prompts_after_answer = true;  // the generation prompt also where an answer came last
   bool shows_thinking = false;    // an answer at the end gets a <think> block (Qwen3)
 };
 

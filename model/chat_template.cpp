@@ -79,7 +79,7 @@ std::string render_chatml(const ChatTemplate& chat,
   if (messages.front().role != "system" && !chat.default_system.empty()) {
     messages.insert(messages.begin(), {"system", chat.default_system});
   }
-  size_t last_question = 0;
+  size_t last_question = messages.size();  // without one, no answer is behind it
   for (size_t i = 0; i < messages.size(); ++i) {
     if (messages[i].role == "user") last_question = i;
   }
@@ -95,7 +95,8 @@ std::string render_chatml(const ChatTemplate& chat,
     if (is_last && form.leaves_last_open && !add_generation_prompt) break;
     out += "<|im_end|>\n";
   }
-  return add_generation_prompt ? out + "<|im_start|>assistant\n" : out;
+  const bool prompts = form.prompts_after_answer || messages.back().role != "assistant";
+  return add_generation_prompt && prompts ? out + "<|im_start|>assistant\n" : out;
 }
 
 std::string render_terms(const std::vector<JinjaTerm>& terms,

@@ -30,7 +30,9 @@ struct ChatTemplate {
 [[nodiscard]] std::string name_of(ChatFormat format);  // "chatml", "llama2", …
 
 // The prompt text, special tokens spelled out, ready for Tokenizer::encode with add_special = false.
-// InputError where the template is absent or unknown.
+// It is what Jinja makes of the template without tools; a template that would write today's date
+// gets the fixed one it carries, so that prompts repeat. InputError where the template is absent or
+// unknown, or refuses the messages (a system message it has no place for, roles out of turn).
 [[nodiscard]] std::string render_chat(const ChatTemplate& chat,
                                       const std::vector<ChatMessage>& messages,
                                       bool add_generation_prompt = true);
