@@ -5,9 +5,9 @@
 #include "profiler/planted_model.h"
 #include "tests/support/program.h"
 
-using headscope::test::ProgramResult;
-using headscope::test::run_headscope;
-using headscope::test::ScratchFolder;
+using headscope::testing::ProgramResult;
+using headscope::testing::run_headscope;
+using headscope::testing::ScratchFolder;
 
 namespace {
 
@@ -58,10 +58,10 @@ TEST_CASE("models that are not there or not whole are refused with exit code 2",
 TEST_CASE("a truncated checkpoint is refused, whatever was cut", "[cli]") {
   const Planted planted;
   const std::string weights = planted.model + "/model.safetensors";
-  const std::string whole = headscope::test::read_text(weights);
+  const std::string whole = headscope::testing::read_text(weights);
   for (const size_t length :
        {size_t{0}, size_t{4}, size_t{100}, whole.size() / 2, whole.size() - 1}) {
-    headscope::test::write_text(weights, whole.substr(0, length));
+    headscope::testing::write_text(weights, whole.substr(0, length));
     check_refused(run_headscope({"inspect", planted.model}), 2, "model.safetensors");
   }
 }
@@ -69,12 +69,12 @@ TEST_CASE("a truncated checkpoint is refused, whatever was cut", "[cli]") {
 TEST_CASE("a config that contradicts the weights names the tensor", "[cli]") {
   const Planted planted;
   const std::string path = planted.model + "/config.json";
-  std::string config = headscope::test::read_text(path);
+  std::string config = headscope::testing::read_text(path);
   const size_t at = config.find("\"num_key_value_heads\"");
   REQUIRE(at != std::string::npos);
   const size_t digit = config.find_first_of("0123456789", at);
   config.replace(digit, 1, "4");
-  headscope::test::write_text(path, config);
+  headscope::testing::write_text(path, config);
   check_refused(run_headscope({"inspect", planted.model}), 2, "k_proj");
 }
 
@@ -82,7 +82,7 @@ TEST_CASE("a prompt longer than the model's positions is refused with both numbe
   const Planted planted;
   std::string ids = "[5";
   for (int i = 1; i < 5000; ++i) ids += ",5";
-  headscope::test::write_text(planted.scratch.path("ids.json"), ids + "]");
+  headscope::testing::write_text(planted.scratch.path("ids.json"), ids + "]");
   const ProgramResult result =
       run_headscope({"generate", planted.model, "--tokens", planted.scratch.path("ids.json")});
   check_refused(result, 2, "4096");
@@ -99,7 +99,7 @@ TEST_CASE("token files that hold no ids are refused with the element named", "[c
                                                         {"[1, 2.5]", "element 1"},
                                                         {"[1, -3]", "element 1"},
                                                         {"[999999999]", "element 0"}}) {
-    headscope::test::write_text(ids, text);
+    headscope::testing::write_text(ids, text);
     check_refused(run_headscope({"generate", planted.model, "--tokens", ids}), 2, mentions);
   }
 }
@@ -155,9 +155,9 @@ TEST_CASE("a plan without calibration says which command is missing", "[cli]") {
 TEST_CASE("an output that exists is refused before the work, and kept", "[cli]") {
   const Planted planted;
   const std::string out = planted.scratch.path("p.h5");
-  headscope::test::write_text(out, "mine");
+  headscope::testing::write_text(out, "mine");
   check_refused(run_headscope({"profile", planted.model, "--out", out}), 2, "--force");
-  CHECK(headscope::test::read_text(out) == "mine");
+  CHECK(headscope::testing::read_text(out) == "mine");
   check_refused(
       run_headscope({"profile", planted.model, "--out", planted.scratch.path("no/such/p.h5")}), 2,
       "no/such");
@@ -165,7 +165,7 @@ TEST_CASE("an output that exists is refused before the work, and kept", "[cli]")
 
 TEST_CASE("a full disk is told as such and leaves no half file", "[cli]") {
   const Planted planted;
-  headscope::test::write_text(planted.scratch.path("ids.json"), "[5,6,7,8,9,10,11,12]");
+  headscope::testing::write_text(planted.scratch.path("ids.json"), "[5,6,7,8,9,10,11,12]");
   // A file-size limit of 8 KB stands in for the disk; the program must survive the signal's
   // default.
   const ProgramResult result =

@@ -5,9 +5,9 @@
 #include "profiler/planted_model.h"
 #include "tests/support/program.h"
 
-using headscope::test::ProgramResult;
-using headscope::test::run_headscope;
-using headscope::test::ScratchFolder;
+using headscope::testing::ProgramResult;
+using headscope::testing::run_headscope;
+using headscope::testing::ScratchFolder;
 using Json = nlohmann::json;
 
 namespace {
@@ -57,7 +57,7 @@ TEST_CASE("inspect states the shape of a model and its fingerprint", "[cli]") {
 TEST_CASE("tokenize and --decode are inverse", "[cli]") {
   const PlantedJob job;
   const Json ids = json_of({"tokenize", job.model, "--text", "The gate is open."});
-  headscope::test::write_text(job.scratch.path("ids.json"), ids["ids"].dump());
+  headscope::testing::write_text(job.scratch.path("ids.json"), ids["ids"].dump());
   const Json text =
       json_of({"tokenize", job.model, "--decode", job.scratch.path("ids.json"), "--no-special"});
   CHECK(text["text"] == "The gate is open.");
@@ -119,18 +119,18 @@ TEST_CASE("pictures and head orders leave a profile", "[cli]") {
   job.make_profile();
   json_of({"heatmap", job.profile, "--out", job.scratch.path("heads.svg")});
   json_of({"heatmap", job.profile, "--score", "retrieval", "--out", job.scratch.path("heads.png")});
-  CHECK(headscope::test::read_text(job.scratch.path("heads.svg")).find("<svg") !=
+  CHECK(headscope::testing::read_text(job.scratch.path("heads.svg")).find("<svg") !=
         std::string::npos);
-  CHECK(headscope::test::read_text(job.scratch.path("heads.png")).substr(1, 3) == "PNG");
+  CHECK(headscope::testing::read_text(job.scratch.path("heads.png")).substr(1, 3) == "PNG");
   json_of({"convert", job.profile, "--to", "head-order", "--out", job.scratch.path("order.json")});
-  const Json order = Json::parse(headscope::test::read_text(job.scratch.path("order.json")));
+  const Json order = Json::parse(headscope::testing::read_text(job.scratch.path("order.json")));
   REQUIRE(order.size() == 4);
   CHECK(order["2"][0] == 1);
 }
 
 TEST_CASE("trace writes what was asked for and nothing else", "[cli]") {
   const PlantedJob job;
-  headscope::test::write_text(job.scratch.path("ids.json"), "[5, 6, 7, 8]");
+  headscope::testing::write_text(job.scratch.path("ids.json"), "[5, 6, 7, 8]");
   json_of({"trace", job.model, "--tokens", job.scratch.path("ids.json"), "--what", "q,z",
            "--layers", "1", "--out", job.scratch.path("t.h5")});
   CHECK(json_of({"inspect", job.scratch.path("t.h5")})["kind"] == "trace");
@@ -139,10 +139,10 @@ TEST_CASE("trace writes what was asked for and nothing else", "[cli]") {
 TEST_CASE("--resume leaves a complete profile as it is", "[cli]") {
   PlantedJob job;
   job.make_profile();
-  const std::string before = headscope::test::read_text(job.profile);
+  const std::string before = headscope::testing::read_text(job.profile);
   const Json again = json_of({"profile", job.model, "--out", job.profile, "--resume"});
   CHECK(again["num_resumed"] == 4);
-  CHECK(headscope::test::read_text(job.profile) == before);
+  CHECK(headscope::testing::read_text(job.profile) == before);
 }
 
 TEST_CASE("an interrupted profile says how to resume, and resuming ends it", "[cli]") {

@@ -9,7 +9,7 @@
 #include <sstream>
 #include <stdexcept>
 
-namespace headscope::test {
+namespace headscope::testing {
 namespace {
 
 std::string shell_quoted(const std::string& word) {
@@ -69,4 +69,4 @@ std::string read_text(const std::string& path) {
   return text.str();
 }
 
-}  // namespace headscope::test
+}  // namespace headscope::testing

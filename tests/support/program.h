@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace headscope::test {
+namespace headscope::testing {
 
 struct ProgramResult {
   int exit_code = -1;
@@ -39,4 +39,4 @@ class ScratchFolder {
 void write_text(const std::string& path, const std::string& text);
 [[nodiscard]] std::string read_text(const std::string& path);
 
-}  // namespace headscope::test
+}  // namespace headscope::testing
