@@ -156,11 +156,11 @@ class GgufWeights : public WeightSource {
     }
     const uint64_t size = file_->file().bytes().size();
     const auto num_blocks = static_cast<uint64_t>(place.num_rows) *
-                           static_cast<uint64_t>(place.row_length / place.type->block_size);
+                            static_cast<uint64_t>(place.row_length / place.type->block_size);
     // Divided, not multiplied: a dims product of 2^60 blocks would overflow as bytes.
     const bool fits = file_->data_begin() <= size && tensor.offset <= size - file_->data_begin() &&
                       num_blocks <= (size - file_->data_begin() - tensor.offset) /
-                                       static_cast<uint64_t>(place.type->block_bytes);
+                                        static_cast<uint64_t>(place.type->block_bytes);
     if (!fits) {
       throw InputError(where(tensor),
                        "its data within the file's " + std::to_string(size) + " bytes",
@@ -170,6 +170,13 @@ class GgufWeights : public WeightSource {
     }
     place.data = file_->file().bytes().data() + file_->data_begin() + tensor.offset;
     place.permuted_head_dim = permuted_head_dim(tensor);
+    if (place.permuted_head_dim > 0 && tensor.dims.size() == 1) {
+      // A permuted bias: every value is a row.
+      if (place.type->block_size != 1) {
+        throw InputError(where(tensor), "a bias of F32, F16 or BF16", place.type->name);
+      }
+      std::swap(place.num_rows, place.row_length);
+    }
     return place;
   }
 
