@@ -6,11 +6,11 @@
 #include <map>
 #include <tuple>
 
-#include "analysis/bootstrap.h"
 #include "analysis/compresskv_allocator.h"
 #include "model/rotary.h"
 #include "outputs/input_error.h"
 #include "profiler/answer_metrics.h"
+#include "profiler/evaluation_summary.h"
 #include "profiler/greedy_answer.h"
 #include "profiler/option_check.h"
 #include "runtime/compressor.h"
@@ -216,11 +216,6 @@ bool is_below_floor(const EvaluationRow& row,
 
 }  // namespace
 
-double nominal_retention(int64_t budget_tokens, int64_t context_length) {
-  if (context_length <= 0) return 1.0;
-  return std::min(1.0, static_cast<double>(budget_tokens) / static_cast<double>(context_length));
-}
-
 void EvaluateOptions::validate() const {
   if (retentions.empty() == budgets.empty()) {
     throw InputError("evaluation", "retentions or budgets", budgets.empty() ? "neither" : "both");
@@ -238,51 +233,6 @@ void EvaluateOptions::validate() const {
   if (!(save_every_seconds > 0.0)) {
     throw InputError("save interval", "a time above 0 s", std::to_string(save_every_seconds));
   }
-}
-
-std::vector<EvaluationRow> summarise(const std::vector<EvaluationSample>& samples,
-                                     const EvaluateOptions& options) {
-  using RowKey = std::tuple<std::string, int64_t, std::string, double>;
-  std::vector<RowKey> order;
-  std::map<RowKey, std::vector<const EvaluationSample*>> groups;
-  for (const EvaluationSample& sample : samples) {
-    const RowKey key{sample.task, sample.context_length, sample.method, sample.retention};
-    if (groups[key].empty()) order.push_back(key);
-    groups[key].push_back(&sample);
-  }
-  std::map<std::tuple<std::string, int64_t, int64_t>, double> full_score;
-  for (const EvaluationSample& sample : samples) {
-    if (sample.method == kFull) {
-      full_score[{sample.task, sample.context_length, sample.sample}] = sample.score;
-    }
-  }
-  std::vector<EvaluationRow> rows;
-  for (const RowKey& key : order) {
-    EvaluationRow row;
-    std::tie(row.task, row.context_length, row.method, row.retention) = key;
-    row.budget_tokens = std::llround(row.retention * static_cast<double>(row.context_length));
-    std::vector<double> scores;
-    double bytes = 0.0;
-    double full = 0.0;
-    for (const EvaluationSample* sample : groups[key]) {
-      scores.push_back(sample->score);
-      bytes += static_cast<double>(sample->kv_bytes);
-      const auto of_full = full_score.find({sample->task, sample->context_length, sample->sample});
-      full += of_full == full_score.end() ? std::nan("") : of_full->second;
-    }
-    const auto count = static_cast<double>(scores.size());
-    const analysis::MeanInterval interval = analysis::bootstrap_mean(
-        scores,
-        {.num_resamples = options.bootstrap_draws, .confidence = 0.95, .seed = options.seed});
-    row.num_samples = interval.num_samples;
-    row.accuracy = interval.mean;
-    row.ci_low = interval.low;
-    row.ci_high = interval.high;
-    row.kv_bytes = std::llround(bytes / count);
-    row.retention_of_full = full > 0.0 ? interval.mean * count / full : std::nan("");
-    rows.push_back(row);
-  }
-  return rows;
 }
 
 EvaluateOutcome evaluate(const MeasuredModel& model,
@@ -339,7 +289,9 @@ EvaluateOutcome evaluate(const MeasuredModel& model,
   outcome.complete = reached == static_cast<int64_t>(samples.size());
   snapshot();
   if (!outcome.complete && store != nullptr) store->save(evaluation);
-  evaluation.rows = summarise(evaluation.samples, options);
+  evaluation.rows = summarise(
+      evaluation.samples,
+      {.num_resamples = options.bootstrap_draws, .confidence = 0.95, .seed = options.seed});
   for (EvaluationRow& row : evaluation.rows) {
     const SelectionOptions asked = runtime::find_policy(row.method).defaults;
     row.below_floor = is_below_floor(row, make_plan, asked);

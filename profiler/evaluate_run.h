@@ -53,12 +53,4 @@ struct EvaluateOutcome {
                                        ProgressSink& progress,
                                        TrialStore* store = nullptr);
 
-// Rows from samples: one per (task, context, method, retention), in order of first appearance, with
-// bootstrap intervals. `below_floor` is left to evaluate().
-[[nodiscard]] std::vector<EvaluationRow> summarise(const std::vector<EvaluationSample>& samples,
-                                                   const EvaluateOptions& options);
-
-// How a budget in tokens is entered as a retention: its share of the context length, at most 1.
-[[nodiscard]] double nominal_retention(int64_t budget_tokens, int64_t context_length);
-
 }  // namespace headscope::profiler
