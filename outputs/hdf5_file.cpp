@@ -323,13 +323,14 @@ void Hdf5Writer::group(const std::string& name) {
 void Hdf5Writer::attribute(const std::string& object,
                            const std::string& name,
                            const std::string& value) {
-  attribute(object, name, value.c_str());
+  // Fixed length: texts of variable length lie in a heap without checksum, and a damaged heap
+  // crashes the HDF5 library.
+  const Handle type = string_type(std::max<size_t>(1, value.size()));
+  state_->attribute(object, name, type.get(), type.get(), value.c_str());
 }
 
 void Hdf5Writer::attribute(const std::string& object, const std::string& name, const char* value) {
-  // Variable length: Python reads these as str, and fixed-length ones as bytes.
-  const Handle type = string_type(H5T_VARIABLE);
-  state_->attribute(object, name, type.get(), type.get(), &value);
+  attribute(object, name, std::string(value));
 }
 
 void Hdf5Writer::attribute(const std::string& object, const std::string& name, int64_t value) {
@@ -367,7 +368,7 @@ void Hdf5Writer::dataset(const std::string& name,
 }
 
 void Hdf5Writer::dataset(const std::string& name, std::span<const std::string> values) {
-  // Fixed length, padded: what varies in length lies in a part of the file without checksum.
+  // Fixed length, for the same reason as in attributes.
   size_t longest = 1;
   for (const std::string& value : values) longest = std::max(longest, value.size());
   std::string packed(longest * values.size(), '\0');
@@ -619,7 +620,8 @@ std::string Hdf5Reader::string_attribute(const std::string& object, const std::s
   }
   std::string value(H5Tget_size(type.get()), '\0');
   expect_read(H5Aread(attribute.get(), type.get(), value.data()) >= 0, where);
-  return value.c_str();  // up to the padding
+  while (!value.empty() && value.back() == '\0') value.pop_back();
+  return value;
 }
 
 int64_t Hdf5Reader::int_attribute(const std::string& object, const std::string& name) const {

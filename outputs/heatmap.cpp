@@ -149,7 +149,7 @@ Layout make_layout(const HeadMatrix& scores, const HeatmapOptions& options) {
   layout.brackets_y = bottom + 25.0;
   layout.bar_y = options.query_group_size > 1 ? bottom + 74.0 : bottom + 50.0;
   layout.width = std::ceil(picture_width(options, layout.plot_width));
-  layout.height = layout.bar_y + kBarHeight + 32.0;
+  layout.height = layout.bar_y + kBarHeight + 36.0;
   return layout;
 }
 

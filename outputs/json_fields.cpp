@@ -67,6 +67,8 @@ std::string reason(const json::exception& error) {
 }  // namespace
 
 json parse_json(const std::string& text, const std::string& where) {
+  // The parser takes a zero byte for the end of the text.
+  if (text.find('\0') != std::string::npos) throw InputError(where, "JSON", "a zero byte");
   std::vector<std::set<std::string>> open_objects;
   const auto watch_keys = [&](int, json::parse_event_t event, json& parsed) {
     if (event == json::parse_event_t::object_start) {
