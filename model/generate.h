@@ -18,12 +18,12 @@ enum class StopReason { kStopToken, kMaxNewTokens, kPositionLimit, kCancelled };
 
 struct GenerateOptions {
   int64_t max_new_tokens = 128;  // >= 0
-  SamplingOptions sampling;
-  std::vector<int64_t> stop_ids;          // stop_ids() below gathers a model's own
-  int64_t chunk_tokens = 1024;            // of the prefill
-  Observer* observer = nullptr;           // not owned; sees prefill and decode
-  std::function<void(int64_t)> on_token;  // after each new token
-  std::function<bool()> is_cancelled;     // asked before each new token
+  SamplingOptions sampling = {};
+  std::vector<int64_t> stop_ids = {};          // stop_ids() below gathers a model's own
+  int64_t chunk_tokens = 1024;                 // of the prefill
+  Observer* observer = nullptr;                // not owned; sees prefill and decode
+  std::function<void(int64_t)> on_token = {};  // after each new token
+  std::function<bool()> is_cancelled = {};     // asked before each new token
 };
 
 struct GenerateResult {
