@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <chrono>
 #include <cstdlib>
+#include <iostream>
+#include <optional>
 
 #include "model/fingerprint.h"
 #include "model/model.h"
@@ -218,6 +219,29 @@ TEST_CASE("the published small model opens", "[model]") {
   CHECK(query.sizes() == at::IntArrayRef({64, 64}));
   CHECK(source->fingerprint().size() == 64);
   CHECK(source->open_tokenizer()->vocab_size() == 512);
+}
+
+TEST_CASE("the demonstration model opens", "[model]") {
+  const std::filesystem::path file =
+      std::filesystem::path(__FILE__).parent_path().parent_path().parent_path() /
+      "examples/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+  if (!std::filesystem::exists(file)) {
+    std::cout << "SKIPPED: no demonstration model; examples/get_smollm2.sh fetches it" << std::endl;
+    return;
+  }
+  const auto source = open_model_source(file.string());
+  const ModelConfig& config = source->config();
+  CHECK(config.num_layers == 30);
+  CHECK(config.num_query_heads == 9);
+  CHECK(config.num_kv_heads == 3);
+  CHECK(config.head_dim == 64);
+  CHECK(config.vocab_size == 49152);
+  CHECK(config.rope.theta == 100000);
+  CHECK(config.max_positions == 8192);
+  CHECK(config.tie_word_embeddings);
+  CHECK(source->fingerprint() == open_model_source(file.string())->fingerprint());
+  CHECK(source->open_tokenizer()->vocab_size() == 49152);
+  CHECK(source->chat_template().format == model::ChatFormat::kChatMl);
 }
 
 }  // namespace

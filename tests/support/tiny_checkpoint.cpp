@@ -75,6 +75,8 @@ std::vector<float> values_of(const RawTensor& tensor) {
 }
 
 void write_file(const std::string& path, const std::string& bytes) {
+  // A new file each time: file systems write a truncated one back at once, thousands of times slow.
+  std::filesystem::remove(path);
   std::ofstream stream(path, std::ios::binary);
   stream << bytes;
 }
