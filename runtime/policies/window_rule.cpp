@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "kernels/ops.h"
@@ -27,6 +28,28 @@ kernels::WindowPooling kernel_pooling(Pooling pooling) {
 
 at::Tensor index_range(int64_t begin, int64_t end, const at::Tensor& like) {
   return at::arange(begin, end, like.options().dtype(at::kLong));
+}
+
+// Retained positions of rankings [B, heads, S - rows] that share one budget, one tensor per (b,
+// head).
+RetainedPositions retain_of_budget(const LayerEvidence& evidence,
+                                   const at::Tensor& ranked,
+                                   int64_t budget,
+                                   int64_t rows) {
+  const int64_t num_keys = evidence.k.size(2);
+  const auto num_rankings = static_cast<size_t>(ranked.size(0) * ranked.size(1));
+  if (budget >= num_keys) {
+    return RetainedPositions(num_rankings, index_range(0, num_keys, evidence.k));
+  }
+  const int64_t recent = recent_tokens(budget, num_keys, rows);
+  const std::vector<int64_t> count(num_rankings, budget - recent);
+  RetainedPositions retained =
+      kernels::select_retained(ranked.reshape({-1, ranked.size(2)}), count);
+  const at::Tensor window = index_range(num_keys - recent, num_keys, evidence.k);
+  for (at::Tensor& positions : retained) {
+    positions = at::cat({positions.to(evidence.k.device()), window});
+  }
+  return retained;
 }
 
 }  // namespace
@@ -78,34 +101,25 @@ RetainedPositions retain_best(const LayerEvidence& evidence,
   // Sinks outrank every score, the first tokens first where the budget is short.
   ranked.narrow(/*dim=*/2, 0, num_sinks).fill_(std::numeric_limits<float>::infinity());
 
-  const at::Tensor everything = index_range(0, num_keys, evidence.k);
-  RetainedPositions retained(static_cast<size_t>(batch * num_kv_heads));
   // Heads of one budget are selected together; with a shared ranking they share the result too.
   std::map<int64_t, std::vector<int64_t>> heads_of_budget;
   for (int64_t head = 0; head < num_kv_heads; ++head) {
     const int64_t budget = evidence.budget_tokens[static_cast<size_t>(head)];
     heads_of_budget[std::min(budget, num_keys)].push_back(head);
   }
+  RetainedPositions retained(static_cast<size_t>(batch * num_kv_heads));
   for (const auto& [budget, heads] : heads_of_budget) {
-    const int64_t recent = recent_tokens(budget, num_keys, rows);
-    const at::Tensor recent_positions = index_range(num_keys - recent, num_keys, evidence.k);
+    const at::Tensor of_heads =
+        shared ? ranked
+               : ranked.index_select(
+                     /*dim=*/1, at::tensor(heads, at::kLong).to(evidence.k.device()));
+    const RetainedPositions chosen = retain_of_budget(evidence, of_heads, budget, rows);
+    const auto num_chosen = static_cast<int64_t>(of_heads.size(1));
     for (int64_t b = 0; b < batch; ++b) {
-      std::vector<at::Tensor> best;
-      if (budget < num_keys) {
-        const std::vector<int64_t> count(shared ? 1 : heads.size(), budget - recent);
-        const at::Tensor rows_of_heads =
-            shared ? ranked[b] : ranked[b].index_select(0, at::tensor(heads, evidence.k.device()));
-        best = kernels::select_retained(rows_of_heads, count);
-      }
       for (size_t i = 0; i < heads.size(); ++i) {
-        at::Tensor& row = retained[static_cast<size_t>(b * num_kv_heads + heads[i])];
-        if (best.empty()) {
-          row = everything;
-        } else if (shared && i > 0) {
-          row = retained[static_cast<size_t>(b * num_kv_heads + heads[0])];
-        } else {
-          row = at::cat({best[shared ? 0 : i], recent_positions});
-        }
+        const int64_t from = b * num_chosen + (shared ? 0 : static_cast<int64_t>(i));
+        retained[static_cast<size_t>(b * num_kv_heads + heads[i])] =
+            chosen[static_cast<size_t>(from)];
       }
     }
   }

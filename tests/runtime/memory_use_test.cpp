@@ -1,0 +1,156 @@
+// Stated bytes against what the allocator really holds.
+#include "runtime/memory_use.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <memory>
+
+#include "outputs/input_error.h"
+#include "runtime/compressor.h"
+#include "tests/runtime/attention_steps.h"
+
+namespace headscope::runtime {
+namespace {
+
+using test::feed;
+using test::feed_prompt;
+using test::random_sequence;
+using test::small_shape;
+
+// Counts the bytes of all live CPU tensors while it stands in for the process's
+// allocator.
+class CountingAllocator final : public c10::Allocator {
+ public:
+  CountingAllocator() : base_(c10::GetDefaultCPUAllocator()) {}
+
+  c10::DataPtr allocate(size_t bytes) override {
+    auto* block = new Block{base_->allocate(bytes), static_cast<int64_t>(bytes), this};
+    live_ += block->bytes;
+    most_ = std::max(most_, live_);
+    return {block->data.get(), block, &release, c10::Device(c10::DeviceType::CPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  void copy_data(void* target, const void* source, size_t bytes) const override {
+    default_copy_data(target, source, bytes);
+  }
+
+  [[nodiscard]] int64_t live() const { return live_; }
+  [[nodiscard]] int64_t most() const { return most_; }
+  void forget_most() { most_ = live_; }
+
+ private:
+  struct Block {
+    c10::DataPtr data;
+    int64_t bytes;
+    CountingAllocator* owner;
+  };
+  static void release(void* context) {
+    const std::unique_ptr<Block> block(static_cast<Block*>(context));
+    block->owner->live_ -= block->bytes;
+  }
+
+  c10::Allocator* base_;
+  int64_t live_ = 0;
+  int64_t most_ = 0;
+};
+
+// Set once for the whole program: tensors may outlive a test case.
+CountingAllocator& counting_allocator() {
+  static auto* allocator = [] {
+    auto* made = new CountingAllocator;
+    c10::SetCPUAllocator(made, /*priority=*/255);
+    return made;
+  }();
+  return *allocator;
+}
+
+// Single-threaded, so that counting needs no lock and kernels no scratch per
+// thread.
+struct OneThread {
+  OneThread() : before(at::get_num_threads()) { at::set_num_threads(1); }
+  ~OneThread() { at::set_num_threads(before); }
+  int before;
+};
+
+BudgetPlan mixed_plan(const ModelShape& shape) {
+  BudgetPlan plan = uniform_plan("snapkv", shape, 100);
+  plan.budget_tokens[0] = {40, 400};
+  plan.budget_tokens[1] = {2000, 2000};
+  plan.budget_tokens[2] = {7, 0};
+  return plan;
+}
+
+TEST_CASE(
+    "a plan's predicted bytes are what the cache holds and what the "
+    "allocator gave",
+    "[runtime]") {
+  const OneThread one_thread;
+  CountingAllocator& allocator = counting_allocator();
+  for (const int64_t prompt : {5, 60, 300, 1000}) {
+    for (const int64_t batch : {1, 2}) {
+      for (const int64_t chunk : {64, 1000}) {
+        INFO("prompt " << prompt << ", batch " << batch << ", chunk " << chunk);
+        test::Sequence sequence =
+            random_sequence(small_shape(4, 4, 2, 16), batch, prompt + 30, 701);
+        sequence.shape.attention_window = {0, 0, 0, 50};
+        const BudgetPlan plan = mixed_plan(sequence.shape);
+        const auto cache = make_cache(plan);
+        const int64_t before = allocator.live();
+        feed_prompt(*cache, sequence, prompt, chunk);
+        // Beyond keys and values: next append slots of each row, 8 bytes each.
+        const int64_t rows = batch * 2 * 4;
+        const int64_t held = allocator.live() - before;
+        CHECK(cache->bytes_held() == planned_kv_bytes(plan, prompt, 4, batch));
+        CHECK(held >= cache->bytes_held());
+        CHECK(held <= cache->bytes_held() + 8 * rows);
+        for (int64_t position = prompt; position < prompt + 30; ++position) {
+          feed(*cache, sequence, position, position + 1);
+        }
+        CHECK(allocator.live() - before >= cache->bytes_held());
+        CHECK(allocator.live() - before <= cache->bytes_held() + 8 * rows);
+      }
+    }
+  }
+}
+
+TEST_CASE("memory is given back layer by layer in the prompt's last pass", "[runtime]") {
+  const OneThread one_thread;
+  CountingAllocator& allocator = counting_allocator();
+  constexpr int64_t kPrompt = 2048;
+  constexpr int64_t kLayers = 16;
+  const test::Sequence sequence = random_sequence(small_shape(kLayers, 2, 1, 32), 1, kPrompt, 702);
+  const BudgetPlan plan = uniform_plan("streaming", sequence.shape, 64);
+  const auto cache = make_cache(plan);
+  const int64_t before = allocator.live();
+  cache->expect_prompt(kPrompt);
+  feed(*cache, sequence, 0, kPrompt - 32);
+  const int64_t full_bytes = cache->bytes_held();
+  CHECK(full_bytes >= full_kv_bytes(sequence.shape, kPrompt, 4));
+  allocator.forget_most();
+  cache->expect_end_of_prompt();
+  for (int64_t layer = 0; layer < kLayers; ++layer) {
+    cache->attend(sequence.step(layer, kPrompt - 32, kPrompt));
+    const int64_t still_full = (kLayers - 1 - layer) * full_bytes / kLayers;
+    CHECK(cache->bytes_held() <= still_full + planned_kv_bytes(plan, kPrompt, 4));
+    CHECK(allocator.live() - before <= still_full + planned_kv_bytes(plan, kPrompt, 4) + 65536);
+  }
+  // Never more than the full cache, one layer's kept part and the scratch of
+  // one attention call.
+  CHECK(allocator.most() - before <= full_bytes + full_bytes / kLayers);
+  CHECK(cache->bytes_held() * 20 < full_bytes);
+}
+
+TEST_CASE("full bytes are tokens times the model's bytes per token", "[runtime]") {
+  const ModelShape shape = small_shape(30, 9, 3, 64);
+  CHECK(full_kv_bytes(shape, 1, 4) == 46080);
+  CHECK(full_kv_bytes(shape, 1000, 2, 3) == int64_t{1000} * 3 * 23040);
+  CHECK_THROWS_AS(planned_kv_bytes(BudgetPlan{}, 10, 4), InputError);
+}
+
+}  // namespace
+}  // namespace headscope::runtime
