@@ -2,8 +2,9 @@
 // that names the file and the dataset. Only hdf5_file.cpp knows the HDF5 library.
 //
 // Names are paths from the root ("scores/srh/mean"); groups on the way are made as needed. Numbers
-// are stored little-endian, strings as UTF-8. Arrays are chunked, deflated and carry a checksum,
-// object times are not tracked: equal calls give equal bytes.
+// are stored little-endian, strings as UTF-8 of fixed length (Python reads bytes: decode them).
+// Arrays are chunked, deflated and carry a checksum, object times are not tracked: equal calls give
+// equal bytes.
 #pragma once
 
 #include <cstdint>
