@@ -1,10 +1,12 @@
 #include "outputs/profile_file.h"
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "outputs/atomic_file.h"
 #include "outputs/hdf5_file.h"
@@ -117,6 +119,8 @@ TEST_CASE("equal profiles give equal bytes", "[outputs]") {
   const ScratchFolder folder;
   const HeadProfile profile = sample_profile();
   write_profile(profile, folder / "a.h5", false);
+  // File times count in seconds: two writes in one second would agree by chance.
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
   write_profile(profile, folder / "b.h5", false);
   CHECK(read_file(folder / "a.h5") == read_file(folder / "b.h5"));
 }
