@@ -1,25 +1,15 @@
-// Causal attention through the fastest attention that LibTorch has on the device. Arguments are
-// those of ops.h, already checked.
+// Causal attention on a GPU, through LibTorch's flash kernel where it has one. Arguments are those
+// of ops.h, already checked. (The CPU version is tiled_attention_cpu of cpu_ops.h.)
 #pragma once
 
 #include "kernels/ops.h"
 
 namespace headscope::kernels {
 
-[[nodiscard]] AttentionResult causal_attention_cpu(const at::Tensor& q,
-                                                   const at::Tensor& k,
-                                                   const at::Tensor& v,
-                                                   double scale,
-                                                   int64_t attention_window);
-
 [[nodiscard]] AttentionResult causal_attention_cuda(const at::Tensor& q,
                                                     const at::Tensor& k,
                                                     const at::Tensor& v,
                                                     double scale,
                                                     int64_t attention_window);
-
-// Joins attention over two disjoint key sets, both with a finite log-sum-exp in every row: exact,
-// and in any order. z is [.., n, d], lse [.., n].
-[[nodiscard]] AttentionResult merge_attention(const AttentionResult& a, const AttentionResult& b);
 
 }  // namespace headscope::kernels

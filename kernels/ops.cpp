@@ -7,6 +7,7 @@
 
 #include "kernels/aten_ops.h"
 #include "kernels/causal_attention.h"
+#include "kernels/cpu_ops.h"
 #include "kernels/tensor_check.h"
 
 namespace headscope::kernels {
@@ -62,7 +63,7 @@ AttentionResult causal_attention(const at::Tensor& q,
   expect(attention_window >= 0, "attention_window", "0 or more", std::to_string(attention_window));
   if (q.numel() == 0) return causal_attention_aten(q, k, v, scale, attention_window);
   return q.is_cuda() ? causal_attention_cuda(q, k, v, scale, attention_window)
-                     : causal_attention_cpu(q, k, v, scale, attention_window);
+                     : tiled_attention_cpu(q, k, v, scale, attention_window);
 }
 
 AttentionResult ragged_attention(const at::Tensor& q, const RaggedKv& kv, double scale) {
@@ -90,7 +91,8 @@ AttentionResult ragged_attention(const at::Tensor& q, const RaggedKv& kv, double
            "rows inside the " + std::to_string(kv.keys.size(0)) + " slots",
            std::to_string(kv.offset[r]) + " + " + std::to_string(kv.length[r]));
   }
-  return ragged_attention_aten(q, kv, scale);
+  if (!q.is_cpu() || q.numel() == 0) return ragged_attention_aten(q, kv, scale);
+  return ragged_attention_cpu(q, kv, scale);
 }
 
 at::Tensor window_importance(const at::Tensor& q,
@@ -110,7 +112,8 @@ at::Tensor window_importance(const at::Tensor& q,
   }
   expect(options.pooling_kernel >= 1 && options.pooling_kernel % 2 == 1, "options.pooling_kernel",
          "an odd number >= 1", std::to_string(options.pooling_kernel));
-  return window_importance_aten(q, k, scale, heads, options, lse);
+  return q.is_cpu() ? window_importance_cpu(q, k, scale, heads, options, lse)
+                    : window_importance_aten(q, k, scale, heads, options, lse);
 }
 
 at::Tensor span_attention(const at::Tensor& q,
@@ -128,7 +131,8 @@ at::Tensor span_attention(const at::Tensor& q,
            "0 <= begin <= end <= S=" + std::to_string(k.size(1)),
            std::to_string(span.begin) + " .. " + std::to_string(span.end));
   }
-  return span_attention_aten(q, k, scale, first_position, spans, lse);
+  return q.is_cpu() ? span_attention_cpu(q, k, scale, first_position, spans, lse)
+                    : span_attention_aten(q, k, scale, first_position, spans, lse);
 }
 
 TopAttended top_attended(const at::Tensor& q,
@@ -142,7 +146,9 @@ TopAttended top_attended(const at::Tensor& q,
   check_rows(q, k, first_position);
   check_lse(lse, q);
   expect(top_n >= 1, "top_n", "1 or more", std::to_string(top_n));
-  return top_attended_aten(q, k, scale, first_position, top_n, lse);
+  return q.is_cpu() && q.numel() > 0 && top_n <= kMostTopAttended
+             ? top_attended_cpu(q, k, scale, first_position, top_n, lse)
+             : top_attended_aten(q, k, scale, first_position, top_n, lse);
 }
 
 std::vector<at::Tensor> select_retained(const at::Tensor& scores, std::span<const int64_t> count) {
@@ -150,7 +156,7 @@ std::vector<at::Tensor> select_retained(const at::Tensor& scores, std::span<cons
   expect_shape(scores, "scores", {{"rows", static_cast<int64_t>(count.size())}, {"n", kAnySize}});
   expect_dtype(scores, "scores", at::kFloat);
   for (const int64_t c : count) expect(c >= 0, "count", "0 or more", std::to_string(c));
-  return select_retained_aten(scores, count);
+  return scores.is_cpu() ? select_retained_cpu(scores, count) : select_retained_aten(scores, count);
 }
 
 void compact_kv(const at::Tensor& source,
@@ -169,7 +175,11 @@ void compact_kv(const at::Tensor& source,
          "room for " + std::to_string(positions.size(0)) + " rows in " +
              std::to_string(target.size(0)),
          std::to_string(target_offset));
-  compact_kv_aten(source, positions, target, target_offset);
+  if (source.is_cpu() && target.stride(1) == 1) {
+    compact_kv_cpu(source, positions, target, target_offset);
+  } else {
+    compact_kv_aten(source, positions, target, target_offset);
+  }
 }
 
 at::Tensor error_curve(const at::Tensor& q,
@@ -195,7 +205,15 @@ at::Tensor error_curve(const at::Tensor& q,
            "ascending numbers up to m=" + std::to_string(order.size(1)), std::to_string(cut));
     previous = cut;
   }
-  return error_curve_aten(q, k, v, scale, first_position, order, cuts, tail_begin);
+  if (q.is_cpu() && order.numel() > 0) {
+    const auto [lowest, highest] = at::aminmax(order);
+    expect(
+        lowest.item<int64_t>() >= 0 && highest.item<int64_t>() < tail_begin, "order",
+        "positions in 0 .. tail_begin - 1 = " + std::to_string(tail_begin - 1),
+        std::to_string(lowest.item<int64_t>()) + " .. " + std::to_string(highest.item<int64_t>()));
+  }
+  return q.is_cpu() ? error_curve_cpu(q, k, v, scale, first_position, order, cuts, tail_begin)
+                    : error_curve_aten(q, k, v, scale, first_position, order, cuts, tail_begin);
 }
 
 }  // namespace headscope::kernels

@@ -1,0 +1,100 @@
+// What every CPU kernel does with keys: walk over them in tiles, for a block of query rows, with
+// one thread's buffers. Shapes and the base-2 convention are those of tile_kernels.h.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/tile_kernels.h"
+
+namespace headscope::kernels {
+
+// Query rows that one task handles at once: enough to amortise the packing of a key tile, few
+// enough for their logits to stay in the second-level cache.
+inline constexpr int64_t kBlockRows = 96;
+
+// Multiplies q.k to give base-2 logits.
+[[nodiscard]] float base2_scale(double scale);
+// Base-2 log-sum-exp <-> natural.
+inline constexpr float kLog2E = 1.44269504088896340736f;
+inline constexpr float kLn2 = 0.693147180559945309417f;
+
+[[nodiscard]] KvType kv_type(const at::Tensor& t);
+
+// The rows of one KV head: t is [.., S, d] with unit stride along d, `offset` in elements.
+[[nodiscard]] KvRows kv_rows(const at::Tensor& t, int64_t offset);
+
+// t itself where its last stride is 1, else a contiguous copy. Caches are strided views [Hkv, S, d]
+// with a capacity behind S: those are never copied.
+[[nodiscard]] at::Tensor with_unit_stride(const at::Tensor& t);
+
+// q times base2_scale as float32, contiguous.
+[[nodiscard]] at::Tensor base2_queries(const at::Tensor& q, double scale);
+
+// Online-softmax state of a block of rows.
+struct SoftmaxState {
+  std::vector<float> max;  // [rows], base 2
+  std::vector<float> sum;  // [rows]
+  std::vector<float> o;    // [rows, d], sum-weighted; empty where values are not read
+
+  void reset(int64_t rows, int64_t value_dim);
+};
+
+// Which keys the rows of a block may see: key j for row r where first[r] <= j < end[r]. Null
+// pointers: no bound on that side.
+struct KeyBounds {
+  const int64_t* first = nullptr;
+  const int64_t* end = nullptr;
+};
+
+class TileReader {
+ public:
+  static constexpr int64_t kLd = kTileKeys;  // row stride of logits()
+
+  // For blocks of up to max_rows rows.
+  explicit TileReader(int64_t d, int64_t max_rows = kBlockRows);
+
+  // Logits of `rows` <= max_rows rows [rows, d] against keys [begin, begin + count), count <=
+  // kTileKeys. Valid until the next call.
+  float* logits(
+      const float* q, int64_t rows, const KvRows& keys, KvType type, int64_t begin, int64_t count);
+
+  // Panels of the keys [begin, begin + count), for window_scores.
+  const float* panels(const KvRows& keys, KvType type, int64_t begin, int64_t count);
+
+  // Adds keys [begin, end) to the state; `values` may be null (log-sum-exp only).
+  void attend(const float* q,
+              int64_t rows,
+              const KvRows& keys,
+              const KvRows* values,
+              KvType type,
+              int64_t begin,
+              int64_t end,
+              const KeyBounds& bounds,
+              SoftmaxState& state);
+
+  // visible[r] = how many of the tile's `count` keys lie before end[r]; null where `end` is null or
+  // cuts nothing off.
+  const int64_t* visible(const int64_t* end, int64_t rows, int64_t begin, int64_t count);
+
+  [[nodiscard]] const TileKernels& kernels() const { return kernels_; }
+
+ private:
+  const TileKernels& kernels_;
+  int64_t d_;
+  std::vector<float> widened_;
+  std::vector<float> panels_;
+  std::vector<float> logits_;
+  std::vector<float> rescale_;
+  std::vector<int64_t> visible_;
+};
+
+// Base-2 log-sum-exp of one row.
+[[nodiscard]] float base2_lse(const SoftmaxState& state, size_t row);
+
+// Joins the state of the same rows over other keys into `into`.
+void merge_states(SoftmaxState& into, const SoftmaxState& other, int64_t rows, int64_t value_dim);
+
+}  // namespace headscope::kernels

@@ -1,0 +1,177 @@
+#include <array>
+
+#include "kernels/aten_ops.h"
+#include "kernels/ops.h"
+#include "tests/kernels/variants.h"
+
+namespace headscope::kernels {
+namespace {
+
+at::Tensor importance(const Variant& variant,
+                      const at::Tensor& q,
+                      const at::Tensor& k,
+                      double scale,
+                      std::span<const int64_t> heads,
+                      const WindowImportanceOptions& options,
+                      const std::optional<at::Tensor>& lse) {
+  return variant.aten() ? window_importance_aten(q, k, scale, heads, options, lse)
+                        : window_importance(q, k, scale, heads, options, lse);
+}
+
+// float64 scores [Hq, S - w] of one sequence, before pooling.
+at::Tensor oracle_importance(const at::Tensor& weight, int64_t w, WindowReduction reduction) {
+  const at::Tensor seen = weight.slice(-1, 0, weight.size(-1) - w);
+  if (reduction == WindowReduction::kMean) return seen.mean(1);
+  if (reduction == WindowReduction::kSquare) return seen.square().sum(1);
+  return seen.sum(1);
+}
+
+// Pooling written out: zero outside, the padding counted.
+at::Tensor oracle_pool(const at::Tensor& scores, WindowPooling pooling, int64_t kernel) {
+  if (pooling == WindowPooling::kNone || scores.numel() == 0) return scores;
+  const at::Tensor padded = at::constant_pad_nd(scores, {kernel / 2, kernel / 2});
+  const at::Tensor windows = padded.unfold(-1, kernel, 1);
+  return pooling == WindowPooling::kAverage ? windows.mean(-1) : windows.amax(-1);
+}
+
+void importance_body(const Variant& variant) {
+  at::manual_seed(kSeed);
+  const std::array<WindowImportanceOptions, 4> choices{{
+      {WindowReduction::kSum, WindowPooling::kNone, 1},
+      {WindowReduction::kSum, WindowPooling::kAverage, 5},
+      {WindowReduction::kMean, WindowPooling::kMax, 7},
+      {WindowReduction::kSquare, WindowPooling::kNone, 1},
+  }};
+  size_t turn = 0;
+  for (const HeadShape& s : head_shapes()) {
+    for (const auto& [w, num_keys] :
+         {std::pair<int64_t, int64_t>{8, 163}, {1, 40}, {5, 5}, {17, 700}}) {
+      const WindowImportanceOptions& options = choices[turn++ % choices.size()];
+      INFO(describe(s) << ", w " << w << ", S " << num_keys << ", options " << turn << ", seed "
+                       << kSeed);
+      const int64_t hq = s.num_kv_heads * s.group;
+      const at::Tensor q = variant.to_device(normal({2, hq, w, s.head_dim}, s.dtype));
+      const at::Tensor k =
+          variant.to_device(normal({2, s.num_kv_heads, num_keys + 3, s.head_dim}, s.dtype))
+              .slice(2, 0, num_keys);
+      const double scale = peaked_scale(s.head_dim);
+      std::vector<at::Tensor> want, lse;
+      for (int64_t b = 0; b < 2; ++b) {
+        const at::Tensor logits = oracle_logits(q[b], k[b], scale, num_keys - w);
+        lse.push_back(logits.logsumexp({-1}));
+        want.push_back(oracle_pool(oracle_importance(logits.softmax(-1), w, options.reduction),
+                                   options.pooling, options.pooling_kernel));
+      }
+      const at::Tensor known = variant.to_device(at::stack(lse).to(at::kFloat));
+      const at::Tensor all = at::stack(want);
+      CHECK(largest_gap(importance(variant, q, k, scale, {}, options, std::nullopt), all) <
+            kFloatTolerance);
+      CHECK(largest_gap(importance(variant, q, k, scale, {}, options, known), all) <
+            kFloatTolerance);
+      const std::vector<int64_t> heads{hq - 1, 0, hq / 2, 0};  // any order, one twice
+      const at::Tensor some = all.index_select(1, at::tensor(heads));
+      CHECK(largest_gap(importance(variant, q, k, scale, heads, options, std::nullopt), some) <
+            kFloatTolerance);
+      CHECK(largest_gap(importance(variant, q, k, scale, heads, options, known), some) <
+            kFloatTolerance);
+    }
+  }
+}
+KERNEL_TEST_CASES("window importance equals float64", importance_body)
+
+void spans_body(const Variant& variant) {
+  at::manual_seed(kSeed);
+  for (const HeadShape& s : head_shapes()) {
+    for (const auto& [n, first] : {std::pair<int64_t, int64_t>{1, 0}, {1, 300}, {40, 200}}) {
+      INFO(describe(s) << ", n " << n << ", first position " << first << ", seed " << kSeed);
+      const int64_t num_keys = first + n + 5;  // keys behind the last row's position
+      const at::Tensor q =
+          variant.to_device(normal({s.num_kv_heads * s.group, n, s.head_dim}, s.dtype));
+      const at::Tensor k =
+          variant.to_device(normal({s.num_kv_heads, num_keys, s.head_dim}, s.dtype));
+      const double scale = peaked_scale(s.head_dim);
+      const std::vector<KeySpan> spans{
+          {0, first + n},      {0, 1}, {3, 3}, {first / 2, first}, {first, num_keys},
+          {num_keys, num_keys}};
+      const at::Tensor logits = oracle_logits(q, k, scale, first);
+      const at::Tensor weight = logits.softmax(-1);
+      std::vector<at::Tensor> want;
+      for (const KeySpan& span : spans)
+        want.push_back(weight.slice(-1, span.begin, span.end).sum(-1));
+      const at::Tensor expected = at::stack(want, -1);
+      const at::Tensor lse = variant.to_device(logits.logsumexp({-1}).to(at::kFloat));
+      for (const std::optional<at::Tensor>& known :
+           {std::optional<at::Tensor>(), std::optional(lse)}) {
+        const at::Tensor got = variant.aten()
+                                   ? span_attention_aten(q, k, scale, first, spans, known)
+                                   : span_attention(q, k, scale, first, spans, known);
+        CHECK(largest_gap(got, expected) < kFloatTolerance);
+      }
+      CHECK(largest_gap(expected.select(-1, 0), at::ones({q.size(0), n})) < 1e-12);
+    }
+  }
+}
+KERNEL_TEST_CASES("span attention equals float64 with and without the log-sum-exp", spans_body)
+
+void top_body(const Variant& variant) {
+  at::manual_seed(kSeed);
+  for (const HeadShape& s : head_shapes()) {
+    INFO(describe(s) << ", seed " << kSeed);
+    const int64_t n = 3, first = 290, top_n = 6;
+    const at::Tensor q =
+        variant.to_device(normal({s.num_kv_heads * s.group, n, s.head_dim}, s.dtype));
+    const at::Tensor k = variant.to_device(normal({s.num_kv_heads, 400, s.head_dim}, s.dtype));
+    const double scale = peaked_scale(s.head_dim);
+    const at::Tensor logits = oracle_logits(q, k, scale, first);
+    const at::Tensor lse = variant.to_device(logits.logsumexp({-1}).to(at::kFloat));
+    const at::Tensor weight = logits.softmax(-1);
+    const at::Tensor best = std::get<0>(weight.topk(top_n, -1));
+    for (const std::optional<at::Tensor>& known :
+         {std::optional<at::Tensor>(), std::optional(lse)}) {
+      const TopAttended got = variant.aten() ? top_attended_aten(q, k, scale, first, top_n, known)
+                                             : top_attended(q, k, scale, first, top_n, known);
+      CHECK(largest_gap(got.weight, best) < kFloatTolerance);
+      // By weight rather than by number: two keys may be closer than float32 can tell.
+      CHECK(largest_gap(weight.gather(-1, got.position.cpu()), best) < kFloatTolerance);
+    }
+  }
+}
+KERNEL_TEST_CASES("the most attended keys equal float64", top_body)
+
+void top_ties_body(const Variant& variant) {
+  // Keys 1, 3 and 4 are alike, the others opposite; the row sits at position 4 of 6 keys.
+  const at::Tensor k = variant.to_device(at::tensor({-1.0f, 1.0f, -1.0f, 1.0f, 1.0f, 9.0f})
+                                             .view({1, 6, 1})
+                                             .expand({1, 6, 8})
+                                             .contiguous());
+  const at::Tensor q = variant.to_device(at::ones({1, 1, 8}));
+  const auto top = [&](int64_t top_n) {
+    return variant.aten() ? top_attended_aten(q, k, 0.25, 4, top_n, std::nullopt)
+                          : top_attended(q, k, 0.25, 4, top_n);
+  };
+  CHECK(at::equal(top(2).position.cpu().flatten(), at::tensor({1, 3}, at::kLong)));
+  const TopAttended all = top(7);
+  CHECK(at::equal(all.position.cpu().flatten(), at::tensor({1, 3, 4, 0, 2, -1, -1}, at::kLong)));
+  // Worked by hand: logits 2 (three times) and -2 (twice).
+  const double high = std::exp(2.0) / (3 * std::exp(2.0) + 2 * std::exp(-2.0));
+  CHECK(all.weight.cpu().flatten()[0].item<double>() == Approx(high));
+  CHECK(all.weight.cpu().flatten()[6].item<double>() == 0.0);
+}
+KERNEL_TEST_CASES("ties go to the lower position and missing keys are -1", top_ties_body)
+
+TEST_CASE("scoring refuses what it cannot mean", "[kernels]") {
+  const at::Tensor q = at::zeros({1, 2, 4, 8}), k = at::zeros({1, 1, 9, 8});
+  CHECK_THROWS_WITH(
+      window_importance(q, k, 1.0, {}, {WindowReduction::kSum, WindowPooling::kMax, 4}),
+      Catch::StartsWith("options.pooling_kernel"));
+  const std::vector<int64_t> heads{2};
+  CHECK_THROWS_WITH(window_importance(q, k, 1.0, heads, {}), Catch::StartsWith("heads"));
+  CHECK_THROWS_WITH(window_importance(q, k, 1.0, {}, {}, at::zeros({1, 2, 3})),
+                    Catch::StartsWith("lse"));
+  const std::vector<KeySpan> beyond{{0, 10}};
+  CHECK_THROWS_WITH(span_attention(q[0], k[0], 1.0, 0, beyond), Catch::StartsWith("spans"));
+  CHECK_THROWS_WITH(span_attention(q[0], k[0], 1.0, 6, {}), Catch::StartsWith("first_position"));
+}
+
+}  // namespace
+}  // namespace headscope::kernels
