@@ -20,8 +20,8 @@ json render(const json& chat) {
                                                    chat.at("eos").get<std::string>());
   std::vector<model::ChatMessage> messages;
   for (const json& message : chat.at("messages")) {
-    messages.push_back({message.at("role").get<std::string>(),
-                        message.at("content").get<std::string>()});
+    messages.push_back(
+        {message.at("role").get<std::string>(), message.at("content").get<std::string>()});
   }
   json out{{"format", form.format ? model::name_of(*form.format) : ""}};
   try {
