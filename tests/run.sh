@@ -4,5 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 examples/setup.sh --tests --build
 examples/get_smollm2.sh
+# Public material that some tests compare with; they skip where it is absent.
+export HEADSCOPE_SHARED=${HEADSCOPE_SHARED:-$(dirname "$PWD")/shared/data}
 export TQDM_DISABLE=1 HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 ctest --test-dir build --output-on-failure --parallel "$(nproc)" "$@"
