@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kNumWords = 192;
+constexpr int64_t kNumWords = 240;
 constexpr const char* kBegin = "<|begin|>";
 constexpr const char* kEnd = "<|end|>";
 
@@ -39,13 +39,8 @@ std::vector<std::string> byte_alphabet() {
   return alphabet;
 }
 
-// Words that follow a space, most frequent first; equal counts in the order of
-// the alphabet.
-std::vector<std::string> frequent_words() {
-  std::string text = write_prose(/*seed=*/0, /*min_bytes=*/20000);
-  for (const Needle& needle : built_in_needles(100, /*seed=*/0)) {
-    text += " " + needle.statement + " " + needle.question;
-  }
+// Words that follow a space and how often they do.
+std::map<std::string, int64_t> count_words(const std::string& text) {
   std::map<std::string, int64_t> counts;
   std::string word;
   bool after_space = false;
@@ -58,13 +53,27 @@ std::vector<std::string> frequent_words() {
     word.clear();
     after_space = c == ' ';
   }
-  std::vector<std::pair<std::string, int64_t>> ranked(counts.begin(), counts.end());
+  return counts;
+}
+
+// Every word of the built-in needles, so that an answer is one token and no piece of it stands in
+// the haystack; then the prose's, most frequent first, equal counts in the order of the alphabet.
+std::vector<std::string> vocabulary_words() {
+  std::string needles;
+  for (const Needle& needle : built_in_needles(500, /*seed=*/0)) {
+    needles += " " + needle.statement + " " + needle.question;
+  }
+  std::vector<std::string> words;
+  const std::map<std::string, int64_t> of_needles = count_words(needles);
+  for (const auto& [word, count] : of_needles) words.push_back(word);
+
+  const std::map<std::string, int64_t> of_prose = count_words(write_prose(0, 20000));
+  std::vector<std::pair<std::string, int64_t>> ranked(of_prose.begin(), of_prose.end());
   std::stable_sort(ranked.begin(), ranked.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
-  std::vector<std::string> words;
-  for (const auto& [text_of, count] : ranked) {
-    if (static_cast<int64_t>(words.size()) == kNumWords) break;
-    words.push_back(text_of);
+  for (const auto& [word, count] : ranked) {
+    if (static_cast<int64_t>(words.size()) >= kNumWords) break;
+    if (of_needles.count(word) == 0) words.push_back(word);
   }
   return words;
 }
@@ -90,7 +99,7 @@ PlantedVocabulary planted_vocabulary() {
   vocabulary.tokens.push_back(space + "i");
   vocabulary.tokens.push_back(space + "is");
   vocabulary.merges = {{space, "i"}, {space + "i", "s"}};
-  for (const std::string& word : frequent_words()) {
+  for (const std::string& word : vocabulary_words()) {
     if (word != "is") vocabulary.tokens.push_back(space + word);
   }
   return vocabulary;

@@ -24,8 +24,8 @@ struct PlantedVocabulary {
   int64_t num_special = 0;
 };
 
-// The words are the most frequent ones of the built-in prose and needles, so that probes are made
-// of words as they are for a real model; anything else falls apart into bytes.
+// The words are those of the built-in needles and the most frequent ones of the built-in prose, so
+// that probes are made of words as they are for a real model; anything else falls apart into bytes.
 [[nodiscard]] PlantedVocabulary planted_vocabulary();
 
 void write_planted_config(const PlantedModelOptions& options,

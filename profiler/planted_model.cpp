@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <filesystem>
 #include <random>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -35,8 +37,8 @@ constexpr int64_t kIntermediate = 8;
 // less than half a radian over 4096 tokens and carries content.
 struct Layout {
   int64_t code = 0;        // width of a token's code, at 0
-  int64_t short_code = 0;  // its first entries, which the match compares
   int64_t offsets = 0;     // how many predecessors are written behind it
+  int64_t short_code = 0;  // its first entries, which are what is written and compared
   int64_t copied = 0;      // start of the block that the output reads
   int64_t constant = 0;    // the constant's place
   int64_t hidden = 0;
@@ -45,8 +47,8 @@ struct Layout {
 
   explicit Layout(const PlantedModelOptions& options)
       : code(options.head_dim),
-        short_code(options.head_dim / 4),
         offsets(std::min(kMaxOffsets, options.num_query_heads)),
+        short_code(3 * options.head_dim / 4 / offsets),
         copied(code + offsets * short_code),
         constant(copied + code),
         hidden((constant + 8) / 8 * 8),
@@ -95,12 +97,32 @@ class Weights {
   }
 
  private:
-  // Random signs: two of them share about half of their entries.
+  // Random signs. Where there is room for it, short codes are all different and, by a parity sign,
+  // in two places at least.
   at::Tensor token_codes(int64_t vocab_size) {
+    const bool has_room = at_.short_code > 1 && at_.short_code < 63 &&
+                          (int64_t{1} << (at_.short_code - 1)) >= 2 * vocab_size;
     at::Tensor codes = at::empty({vocab_size, at_.code});
-    float* entry = codes.mutable_data_ptr<float>();
-    for (int64_t i = 0; i < codes.numel(); ++i) entry[i] = (random_() >> 63) != 0 ? 1.0F : -1.0F;
+    std::set<uint64_t> used;
+    for (int64_t token = 0; token < vocab_size; ++token) {
+      uint64_t short_bits = short_code_bits(has_room);
+      while (has_room && !used.insert(short_bits).second) short_bits = short_code_bits(has_room);
+      float* entry = codes.mutable_data_ptr<float>() + token * at_.code;
+      for (int64_t c = 0; c < at_.code; ++c) {
+        const uint64_t bit = c < at_.short_code ? short_bits >> (c % 64) & 1 : random_() >> 63;
+        entry[c] = bit != 0 ? 1.0F : -1.0F;
+      }
+    }
     return codes;
+  }
+
+  // The lowest short_code bits count; with parity their sum is even.
+  uint64_t short_code_bits(bool with_parity) {
+    const uint64_t bits = random_();
+    if (!with_parity) return bits;
+    const uint64_t mask = (uint64_t{1} << (at_.short_code - 1)) - 1;
+    const auto parity = static_cast<uint64_t>(std::popcount(bits & mask)) & 1;
+    return (bits & mask) | parity << (at_.short_code - 1);
   }
 
   at::Tensor noise(int64_t rows, int64_t columns) {

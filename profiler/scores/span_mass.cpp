@@ -20,9 +20,9 @@ void SpanMassScorer::accumulate(const HeadReading& step) {
       span_ == SpanChoice::kNeedle ? step.needle_mass : step.answer_mass;
   if (mass.size() != num_heads_) throw std::invalid_argument("a reading of another model's heads");
   const int64_t occurrences = std::count(span_tokens_.begin(), span_tokens_.end(), step.token);
-  if (occurrences == 0) return;
-  ++num_hits_;
-  const float factor = weight(occurrences);
+  num_hits_ += occurrences > 0 ? 1 : 0;
+  // A step without a hit weighs nothing, but 0 * NaN still marks a head that could not be read.
+  const float factor = occurrences > 0 ? weight(occurrences) : 0.0F;
   for (size_t head = 0; head < num_heads_; ++head) sum_[head] += factor * mass[head];
 }
 

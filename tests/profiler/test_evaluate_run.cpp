@@ -1,0 +1,217 @@
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "outputs/input_error.h"
+#include "profiler/evaluate_run.h"
+#include "profiler/evaluation_summary.h"
+#include "profiler/method_plan.h"
+#include "profiler/tasks/task_registry.h"
+#include "runtime/compressor.h"
+#include "runtime/memory_use.h"
+#include "tests/profiler/planted_setup.h"
+
+namespace headscope::testing {
+namespace {
+
+using profiler::EvaluateOptions;
+using profiler::EvaluateOutcome;
+using profiler::TaskSample;
+
+std::vector<TaskSample> needle_samples(const PlantedSetup& planted, int64_t count = 4) {
+  return profiler::build_task_samples(
+      {.task = "needle", .count = count, .context_length = 256, .seed = 5}, planted.writer());
+}
+
+// Uniform budgets; compresskv gets the planted head where it is, any head elsewhere.
+profiler::PlanMaker plans_for(const PlantedSetup& planted) {
+  return [&planted](const std::string& method, int64_t budget, int64_t) {
+    BudgetPlan plan = runtime::uniform_plan(method, planted.identity.shape, budget);
+    plan.model = planted.identity;
+    if (method == "compresskv") plan.selector_heads.assign(4, {1});
+    return plan;
+  };
+}
+
+EvaluateOutcome run(const PlantedSetup& planted,
+                    const std::vector<TaskSample>& samples,
+                    const EvaluateOptions& options) {
+  profiler::SilentProgress silent;
+  return profiler::evaluate(planted.model(), samples, plans_for(planted), options, {}, silent);
+}
+
+const EvaluationRow& row_of(const Evaluation& evaluation,
+                            const std::string& method,
+                            double retention) {
+  for (const EvaluationRow& row : evaluation.rows) {
+    if (row.method == method && row.retention == retention) return row;
+  }
+  throw std::runtime_error("no row " + method);
+}
+
+}  // namespace
+
+TEST_CASE("at retention 1 every method answers as the full cache does", "[profiler]") {
+  const PlantedSetup planted;
+  EvaluateOptions options;
+  options.methods = {"full", "compresskv", "snapkv", "streaming"};
+  options.retentions = {1.0};
+  const EvaluateOutcome outcome = run(planted, needle_samples(planted), options);
+  REQUIRE(outcome.complete);
+  const Evaluation& evaluation = outcome.evaluation;
+  REQUIRE(evaluation.rows.size() == 4);
+  REQUIRE(evaluation.samples.size() == 16);
+  for (size_t i = 0; i < evaluation.samples.size(); i += 4) {
+    CHECK(evaluation.samples[i].method == "full");
+    for (size_t j = 1; j < 4; ++j) {
+      CHECK(evaluation.samples[i + j].response == evaluation.samples[i].response);
+      CHECK(evaluation.samples[i + j].score == evaluation.samples[i].score);
+    }
+  }
+  CHECK(row_of(evaluation, "full", 1.0).accuracy == 1.0);
+  CHECK(row_of(evaluation, "snapkv", 1.0).retention_of_full == 1.0);
+}
+
+TEST_CASE("compression saves bytes, equally for every method at one retention", "[profiler]") {
+  const PlantedSetup planted;
+  EvaluateOptions options;
+  options.retentions = {0.5, 0.25};
+  const std::vector<TaskSample> samples = needle_samples(planted);
+  const Evaluation evaluation = run(planted, samples, options).evaluation;
+  const int64_t full = row_of(evaluation, "full", 1.0).kv_bytes;
+  for (const double retention : options.retentions) {
+    const int64_t bytes = row_of(evaluation, "compresskv", retention).kv_bytes;
+    CHECK(bytes < full);
+    CHECK(row_of(evaluation, "snapkv", retention).kv_bytes == bytes);
+    CHECK(row_of(evaluation, "streaming", retention).kv_bytes == bytes);
+  }
+  CHECK(row_of(evaluation, "snapkv", 0.25).kv_bytes < row_of(evaluation, "snapkv", 0.5).kv_bytes);
+  // The planted head's own window finds the needle; the last tokens alone do not hold it.
+  CHECK(row_of(evaluation, "compresskv", 0.5).accuracy >
+        row_of(evaluation, "streaming", 0.25).accuracy);
+}
+
+TEST_CASE("a sample's answer does not depend on the settings beside it", "[profiler]") {
+  const PlantedSetup planted;
+  const std::vector<TaskSample> samples = needle_samples(planted, 2);
+  EvaluateOptions all;
+  all.retentions = {0.5, 0.2};
+  EvaluateOptions alone;
+  alone.methods = {"streaming"};
+  alone.retentions = {0.2};
+  const Evaluation together = run(planted, samples, all).evaluation;
+  const Evaluation single = run(planted, samples, alone).evaluation;
+  for (const EvaluationSample& sample : single.samples) {
+    bool found = false;
+    for (const EvaluationSample& other : together.samples) {
+      if (other.method != sample.method || other.retention != sample.retention ||
+          other.sample != sample.sample) {
+        continue;
+      }
+      found = true;
+      CHECK(other.response == sample.response);
+      CHECK(other.kv_bytes == sample.kv_bytes);
+    }
+    CHECK(found);
+  }
+}
+
+TEST_CASE("budgets in tokens are entered by their share of the context", "[profiler]") {
+  const PlantedSetup planted;
+  EvaluateOptions options;
+  options.methods = {"snapkv", "streaming"};
+  options.retentions = {};
+  options.budgets = {4, 64, 1000};
+  const Evaluation evaluation = run(planted, needle_samples(planted, 2), options).evaluation;
+  REQUIRE(evaluation.rows.size() == 7);
+  const EvaluationRow& small = row_of(evaluation, "snapkv", 4.0 / 256.0);
+  CHECK(small.budget_tokens == 4);
+  CHECK(small.below_floor);  // less than the window of 8
+  CHECK_FALSE(row_of(evaluation, "snapkv", 0.25).below_floor);
+  CHECK(row_of(evaluation, "snapkv", 0.25).budget_tokens == 64);
+  CHECK(row_of(evaluation, "snapkv", 1.0).kv_bytes >= row_of(evaluation, "snapkv", 0.25).kv_bytes);
+}
+
+TEST_CASE("an interrupted evaluation resumes to the uninterrupted one", "[profiler]") {
+  const PlantedSetup planted;
+  const std::vector<TaskSample> samples = needle_samples(planted);
+  EvaluateOptions options;
+  options.methods = {"snapkv"};
+  options.retentions = {0.5};
+  const std::string output = planted.folder / GENERATE("e.h5", "e.json");
+  StopAfter stop(2);
+  profiler::TrialStore first(output, /*resume=*/false);
+  const EvaluateOutcome partial =
+      profiler::evaluate(planted.model(), samples, plans_for(planted), options, {}, stop, &first);
+  CHECK_FALSE(partial.complete);
+  CHECK(partial.evaluation.samples.size() == 4);
+
+  profiler::SilentProgress silent;
+  profiler::TrialStore second(output, /*resume=*/true);
+  const EvaluateOutcome resumed = profiler::evaluate(planted.model(), samples, plans_for(planted),
+                                                     options, {}, silent, &second);
+  const Evaluation straight = run(planted, samples, options).evaluation;
+  CHECK(resumed.complete);
+  CHECK(resumed.num_resumed == 2);
+  REQUIRE(resumed.evaluation.samples.size() == straight.samples.size());
+  for (size_t i = 0; i < straight.samples.size(); ++i) {
+    CHECK(resumed.evaluation.samples[i].response == straight.samples[i].response);
+    CHECK(resumed.evaluation.samples[i].kv_bytes == straight.samples[i].kv_bytes);
+  }
+  CHECK(resumed.evaluation.rows.at(1).ci_low == straight.rows.at(1).ci_low);
+
+  options.retentions = {0.25};
+  CHECK_THROWS_WITH(profiler::evaluate(planted.model(), samples, plans_for(planted), options, {},
+                                       silent, &second),
+                    Catch::Contains("another run"));
+}
+
+TEST_CASE("rows summarise samples as worked by hand", "[profiler]") {
+  const auto sample = [](const std::string& method, int64_t index, double score, int64_t bytes) {
+    EvaluationSample made;
+    made.task = "t";
+    made.method = method;
+    made.context_length = 100;
+    made.retention = method == "full" ? 1.0 : 0.3;
+    made.sample = index;
+    made.score = score;
+    made.kv_bytes = bytes;
+    return made;
+  };
+  // snapkv saw samples 0 and 1 only: it is compared with full on those.
+  const std::vector<EvaluationSample> samples{
+      sample("full", 0, 1.0, 1000), sample("snapkv", 0, 0.5, 300), sample("full", 1, 0.5, 1000),
+      sample("snapkv", 1, 0.25, 400), sample("full", 2, 0.0, 1000)};
+  const auto rows = profiler::summarise(samples, {.num_resamples = 500, .seed = 1});
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].method == "full");
+  CHECK(rows[0].num_samples == 3);
+  CHECK(rows[0].accuracy == Approx(0.5));
+  CHECK(rows[0].retention_of_full == Approx(1.0));
+  CHECK(rows[1].accuracy == Approx(0.375));
+  CHECK(rows[1].retention_of_full == Approx(0.5));
+  CHECK(rows[1].kv_bytes == 350);
+  CHECK(rows[1].budget_tokens == 30);
+  CHECK(rows[1].ci_low >= 0.25);
+  CHECK(rows[1].ci_high <= 0.5);
+  CHECK(rows[1].ci_low <= rows[1].accuracy);
+  // Nothing right with the full cache: no ratio.
+  CHECK(std::isnan(profiler::summarise({sample("full", 0, 0.0, 1)}, {})[0].retention_of_full));
+}
+
+TEST_CASE("evaluate refuses what it cannot use", "[profiler]") {
+  const PlantedSetup planted;
+  const std::vector<TaskSample> samples = needle_samples(planted, 1);
+  EvaluateOptions options;
+  options.methods = {"magic"};
+  CHECK_THROWS_WITH(run(planted, samples, options), Catch::Contains("magic"));
+  options = {};
+  options.budgets = {64};
+  CHECK_THROWS_WITH(run(planted, samples, options), Catch::Contains("both"));
+  options.retentions = {1.5};
+  options.budgets = {};
+  CHECK_THROWS_WITH(run(planted, samples, options), Catch::Contains("retentions"));
+  options.retentions = {0.5};
+  CHECK_THROWS_AS(run(planted, {}, options), InputError);
+}
+
+}  // namespace headscope::testing

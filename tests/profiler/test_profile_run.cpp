@@ -1,0 +1,214 @@
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "outputs/input_error.h"
+#include "outputs/profile_file.h"
+#include "profiler/capture.h"
+#include "profiler/greedy_answer.h"
+#include "profiler/profile_run.h"
+#include "tests/profiler/planted_setup.h"
+
+namespace headscope::testing {
+namespace {
+
+using profiler::Probe;
+using profiler::ProfileOptions;
+using profiler::ProfileOutcome;
+
+HeadProfile run(const PlantedSetup& planted,
+                const std::vector<Probe>& probes,
+                const ProfileOptions& options = {}) {
+  profiler::SilentProgress silent;
+  return profiler::profile_heads(planted.model(), probes, options, {}, silent).profile;
+}
+
+// Same probes, same responses; samples equal or both NaN, up to `tolerance`.
+void check_same(const HeadProfile& a, const HeadProfile& b, double tolerance) {
+  REQUIRE(a.probes.size() == b.probes.size());
+  for (size_t i = 0; i < a.probes.size(); ++i) {
+    INFO("probe " << i);
+    CHECK(a.probes[i].id == b.probes[i].id);
+    CHECK(a.probes[i].response == b.probes[i].response);
+    CHECK(a.probes[i].success == b.probes[i].success);
+    CHECK(a.probes[i].prompt_hash == b.probes[i].prompt_hash);
+  }
+  REQUIRE(a.scores.size() == b.scores.size());
+  for (const auto& [name, table] : a.scores) {
+    const std::vector<float>& other = b.scores.at(name).samples;
+    REQUIRE(table.samples.size() == other.size());
+    double worst = 0.0;
+    for (size_t i = 0; i < other.size(); ++i) {
+      REQUIRE(std::isnan(table.samples[i]) == std::isnan(other[i]));
+      if (!std::isnan(other[i])) {
+        worst = std::max(worst, std::abs(double{table.samples[i]} - double{other[i]}));
+      }
+    }
+    INFO(name << ": largest difference " << worst);
+    CHECK(worst <= tolerance);
+  }
+}
+
+// The right draft, one that is wrong at once, one that is wrong in the middle, one too long, none.
+std::vector<Probe> with_all_kinds_of_drafts(std::vector<Probe> probes) {
+  probes.resize(5, probes.front());
+  for (size_t i = 0; i < probes.size(); ++i) probes[i].id = static_cast<int64_t>(i);
+  probes[1].gold.front() = probes[1].prompt.front();
+  probes[2].gold.at(2) = probes[2].prompt.front();
+  probes[3].gold.insert(probes[3].gold.end(), 3, probes[3].prompt.front());
+  probes[4].gold.clear();
+  return probes;
+}
+
+}  // namespace
+
+TEST_CASE("the draft changes neither the answer nor the scores", "[profiler]") {
+  const PlantedSetup planted;
+  const std::vector<Probe> probes = with_all_kinds_of_drafts(planted.probes());
+  ProfileOptions options;
+  const HeadProfile with_draft = run(planted, probes, options);
+  options.use_draft = false;
+  check_same(with_draft, run(planted, probes, options), 1e-5);
+  // The right draft ends the answer; the wrong ones let the model talk on.
+  CHECK(with_draft.probes[0].response.size() < with_draft.probes[1].response.size());
+}
+
+TEST_CASE("reused prefixes change nothing, bit for bit", "[profiler]") {
+  const PlantedSetup planted;
+  // One needle, several depths and lengths: long shared beginnings.
+  const std::vector<Probe> probes = planted.probes({200, 260, 330}, {0.3, 0.7, 0.9}, 1);
+  ProfileOptions options;
+  options.chunk_tokens = 32;
+  const HeadProfile reused = run(planted, probes, options);
+  options.reuse_prefixes = false;
+  check_same(reused, run(planted, probes, options), 0.0);
+}
+
+TEST_CASE("two profiles of the same probes are equal", "[profiler]") {
+  const PlantedSetup planted;
+  const std::vector<Probe> probes = planted.probes();
+  check_same(run(planted, probes), run(planted, probes), 0.0);
+}
+
+TEST_CASE("a probe that fails the gate is recorded and does not count", "[profiler]") {
+  const PlantedSetup planted;
+  std::vector<Probe> probes = planted.probes();
+  probes[1].answer = "something else entirely";
+  const HeadProfile profile = run(planted, probes);
+  CHECK(profile.num_successful() == static_cast<int64_t>(probes.size()) - 1);
+  CHECK_FALSE(profile.probes[1].success);
+  CHECK_FALSE(profile.probes[1].response.empty());
+  CHECK(profile.probes[1].gate_value == 0.0);
+  const size_t heads = profile.scores.at("srh").mean.values.size();
+  for (const auto& [name, table] : profile.scores) {
+    double sum = 0.0;
+    for (size_t probe = 0; probe < probes.size(); ++probe) {
+      const float sample = table.samples[probe * heads];
+      CHECK(std::isnan(sample) == (probe == 1));
+      if (probe != 1) sum += sample;
+    }
+    CHECK(table.mean.values[0] ==
+          Approx(sum / static_cast<double>(probes.size() - 1)).margin(1e-9));
+  }
+}
+
+TEST_CASE("the record tells where the needle stood and what was said", "[profiler]") {
+  const PlantedSetup planted;
+  const std::vector<Probe> probes = planted.probes();
+  const HeadProfile profile = run(planted, probes);
+  for (size_t i = 0; i < probes.size(); ++i) {
+    const ProbeRecord& record = profile.probes[i];
+    CHECK(record.context_length == static_cast<int64_t>(probes[i].prompt.size()));
+    CHECK(record.needle_span == probes[i].needle_span);
+    CHECK(record.answer_span == probes[i].answer_span);
+    CHECK(record.prompt_format == "raw");
+    CHECK(record.needle_id == probes[i].needle_id);
+    CHECK(record.response.find(record.answer) != std::string::npos);
+    CHECK(record.prompt_hash.size() == 64);
+  }
+}
+
+TEST_CASE("an interrupted profile resumes to the uninterrupted one", "[profiler]") {
+  const PlantedSetup planted;
+  const std::vector<Probe> probes = planted.probes();
+  const ProfileOptions options;
+  const std::string output = planted.folder / "p.h5";
+
+  StopAfter stop(2);
+  profiler::TrialStore first(output, /*resume=*/false);
+  const ProfileOutcome partial =
+      profiler::profile_heads(planted.model(), probes, options, {}, stop, &first);
+  CHECK_FALSE(partial.complete);
+  CHECK(partial.profile.probes.size() == 2);
+  CHECK(std::filesystem::exists(first.partial_path()));
+  CHECK(outputs::read_profile(first.partial_path()).probes.size() == 2);
+
+  profiler::SilentProgress silent;
+  profiler::TrialStore second(output, /*resume=*/true);
+  const ProfileOutcome resumed =
+      profiler::profile_heads(planted.model(), probes, options, {}, silent, &second);
+  CHECK(resumed.complete);
+  CHECK(resumed.num_resumed == 2);
+  check_same(resumed.profile, run(planted, probes, options), 0.0);
+  second.discard();
+  CHECK_FALSE(std::filesystem::exists(second.partial_path()));
+}
+
+TEST_CASE("a partial file of another run is refused, a damaged one too", "[profiler]") {
+  const PlantedSetup planted;
+  const std::vector<Probe> probes = planted.probes();
+  ProfileOptions options;
+  const std::string output = planted.folder / "p.h5";
+  StopAfter stop(1);
+  profiler::TrialStore first(output, /*resume=*/false);
+  static_cast<void>(profiler::profile_heads(planted.model(), probes, options, {}, stop, &first));
+
+  profiler::SilentProgress silent;
+  profiler::TrialStore second(output, /*resume=*/true);
+  options.success_threshold = 0.9;
+  CHECK_THROWS_WITH(profiler::profile_heads(planted.model(), probes, options, {}, silent, &second),
+                    Catch::Contains("p.h5.partial") && Catch::Contains("another run"));
+  std::ofstream(second.partial_path()) << "not a profile";
+  CHECK_THROWS_AS(profiler::profile_heads(planted.model(), probes, options, {}, silent, &second),
+                  InputError);
+}
+
+TEST_CASE("a probe without room for its answer is refused by name", "[profiler]") {
+  profiler::PlantedModelOptions small;
+  small.max_positions = 256;
+  const PlantedSetup planted(small);
+  std::vector<Probe> probes = planted.probes({200}, {0.5}, 1);
+  probes[0].prompt.insert(probes[0].prompt.end(), 256 - probes[0].prompt.size(), 5);
+  CHECK_THROWS_WITH(run(planted, probes),
+                    Catch::Contains("256 positions") && Catch::Contains("256 tokens"));
+  // To the last position it may go.
+  probes[0].prompt.resize(256 - probes[0].gold.size() + 1);
+  CHECK_NOTHROW(run(planted, probes));
+}
+
+TEST_CASE("options out of range are refused by name", "[profiler]") {
+  const PlantedSetup planted;
+  const std::vector<Probe> probes = planted.probes({200}, {0.5}, 1);
+  const auto refused = [&](auto change, const std::string& name) {
+    ProfileOptions options;
+    change(options);
+    CHECK_THROWS_WITH(run(planted, probes, options), Catch::Contains(name));
+  };
+  refused([](ProfileOptions& o) { o.success_threshold = 1.0; }, "success threshold");
+  refused([](ProfileOptions& o) { o.max_answer_tokens = 0; }, "max answer tokens");
+  refused([](ProfileOptions& o) { o.extra_answer_tokens = -1; }, "extra answer tokens");
+  refused([](ProfileOptions& o) { o.chunk_tokens = 8; }, "chunk tokens");
+  refused([](ProfileOptions& o) { o.scores = {"none such"}; }, "scores");
+  CHECK_THROWS_AS(run(planted, {}), InputError);
+}
+
+TEST_CASE("broken characters in an answer are replaced, whole ones are kept", "[profiler]") {
+  CHECK(profiler::valid_utf8("plain") == "plain");
+  CHECK(profiler::valid_utf8("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80") ==
+        "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80");
+  CHECK(profiler::valid_utf8("a\xE2\x82") == "a\xEF\xBF\xBD\xEF\xBF\xBD");
+  CHECK(profiler::valid_utf8("\xED\xA0\x80") == "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+}
+
+}  // namespace headscope::testing
