@@ -94,11 +94,17 @@ PlantedVocabulary planted_vocabulary() {
   const std::vector<std::string> alphabet = byte_alphabet();
   vocabulary.tokens.insert(vocabulary.tokens.end(), alphabet.begin(), alphabet.end());
   const std::string space = alphabet[' '];
-  // A tokenizer without any merge would be refused, so " is" is built in two
-  // steps; the other words are taken whole (ignore_merges).
-  vocabulary.tokens.push_back(space + "i");
+  // A number starts with a token of its own: the bare space that any unknown word starts with says
+  // too little of what comes next. " is" is built in two steps; other words are taken whole
+  // (ignore_merges).
+  std::vector<std::string> starts{"i"};
+  for (char digit = '0'; digit <= '9'; ++digit) starts.emplace_back(1, digit);
+  for (const std::string& start : starts) {
+    vocabulary.tokens.push_back(space + start);
+    vocabulary.merges.emplace_back(space, start);
+  }
   vocabulary.tokens.push_back(space + "is");
-  vocabulary.merges = {{space, "i"}, {space + "i", "s"}};
+  vocabulary.merges.emplace_back(space + "i", "s");
   for (const std::string& word : vocabulary_words()) {
     if (word != "is") vocabulary.tokens.push_back(space + word);
   }

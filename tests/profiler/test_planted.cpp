@@ -82,8 +82,10 @@ TEST_CASE("the planted head answers every probe and ranks first under every scor
               << ranked[0].head.head << "), then " << ranked[1].score << " at ("
               << ranked[1].head.layer << ", " << ranked[1].head.head << ")");
     CHECK(ranked[0].head == options.planted);
-    // The margin: the next head has less than a third of the planted head's score.
-    CHECK(ranked[1].score < ranked[0].score / 3.0);
+    // The margin: the next head has less than half of the planted head's score. (A head that
+    // attends evenly may have its largest weight on the right token by chance: `retrieval` sees no
+    // more.)
+    CHECK(ranked[1].score < ranked[0].score / 2.0);
   }
   // Its attention lies on the needle alone.
   CHECK(profile.scores.at("srh").mean.at(options.planted.layer, options.planted.head) > 0.95);
