@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "model/config.h"
-#include "support/naive_kv_cache.h"
+#include "tests/support/naive_kv_cache.h"
 
 namespace headscope::testing {
 

@@ -7,11 +7,11 @@
 #include "model/decoder.h"
 #include "model/trace_recorder.h"
 #include "outputs/input_error.h"
-#include "reference_decoder.h"
 #include "runtime/full_kv_cache.h"
-#include "support/memory_weights.h"
-#include "support/naive_kv_cache.h"
-#include "tiny_configs.h"
+#include "tests/model/reference_decoder.h"
+#include "tests/model/tiny_configs.h"
+#include "tests/support/memory_weights.h"
+#include "tests/support/naive_kv_cache.h"
 
 namespace headscope::model {
 namespace {

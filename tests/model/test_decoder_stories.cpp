@@ -14,7 +14,7 @@
 #include "model/safetensors.h"
 #include "model/trace_recorder.h"
 #include "runtime/full_kv_cache.h"
-#include "support/shared_data.h"
+#include "tests/support/shared_data.h"
 
 namespace headscope::model {
 namespace {

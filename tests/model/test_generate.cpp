@@ -10,8 +10,8 @@
 #include "model/generate.h"
 #include "outputs/input_error.h"
 #include "runtime/full_kv_cache.h"
-#include "support/memory_weights.h"
-#include "tiny_configs.h"
+#include "tests/model/tiny_configs.h"
+#include "tests/support/memory_weights.h"
 
 namespace headscope::model {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "model/rotary.h"
 #include "outputs/input_error.h"
-#include "tiny_configs.h"
+#include "tests/model/tiny_configs.h"
 
 namespace headscope::model {
 namespace {
