@@ -43,12 +43,13 @@ if(HEADSCOPE_WITH_CUDA)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES "80-real;90-real;100" CACHE STRING "CUDA architectures")
   endif()
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   if(HEADSCOPE_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${HEADSCOPE_CCACHE})
   endif()
   enable_language(CUDA)
+  # Only now: before the compiler is known, CMake 3.25 has no flags for the dialect.
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   list(GET _cudart 0 _cudart_file)
   # --no-as-needed: the CUDA backend registers itself when libtorch_cuda is loaded; no symbol asks for it.
   target_link_libraries(headscope_torch INTERFACE

@@ -23,8 +23,10 @@ endif()
 get_filename_component(_torch_lib_dir ${TORCH_CPU_LIBRARY} DIRECTORY)
 get_filename_component(_torch_site ${_torch_lib_dir} DIRECTORY)
 get_filename_component(_torch_site ${_torch_site} DIRECTORY)
-file(STRINGS ${TORCH_INCLUDE_DIR}/torch/headeronly/version.h _torch_version REGEX "define TORCH_VERSION \"")
-string(REGEX REPLACE ".*\"([^\"]*)\".*" "\\1" HEADSCOPE_TORCH_VERSION "${_torch_version}")
+file(STRINGS ${TORCH_INCLUDE_DIR}/torch/headeronly/version.h _torch_version
+  REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+string(REGEX REPLACE "[^0-9;]" "" _torch_version "${_torch_version}")
+list(JOIN _torch_version "." HEADSCOPE_TORCH_VERSION)
 message(STATUS "LibTorch ${HEADSCOPE_TORCH_VERSION}: ${_torch_lib_dir}")
 
 add_library(headscope_torch INTERFACE)
