@@ -20,8 +20,9 @@ void check_input(const AllocatorInput& input) {
     throw InputError("--budget", "at least 1 token per KV head",
                      std::to_string(input.budget_tokens));
   }
-  if (input.selection.observation_window < 1) {
-    throw InputError("observation window", "at least 1 token",
+  // 0 = a method that does not judge keys by queries (streaming).
+  if (input.selection.observation_window < 0) {
+    throw InputError("observation window", "0 tokens or more",
                      std::to_string(input.selection.observation_window));
   }
   if (input.context_length < 0) {

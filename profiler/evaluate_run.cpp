@@ -50,6 +50,9 @@ std::vector<Setting> settings_of(const TaskSample& sample, const EvaluateOptions
       add(method, nominal_retention(budget, sample.context_length), budget);
     }
   }
+  for (const auto& [label, budget] : options.plans) {
+    add(label, nominal_retention(budget, sample.context_length), budget);
+  }
   return settings;
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "outputs/budget_plan.h"
@@ -31,6 +32,9 @@ struct EvaluateOptions {
   // are mean tokens per KV head, 2 or more.
   std::vector<double> retentions = {0.5, 0.25, 0.125};
   std::vector<int64_t> budgets;
+  // Plans of the user's beside the methods: a label each ("plan:mine") and the plan's mean tokens
+  // per KV head. Each is applied as it is, at its own budgets; PlanMaker is asked for the label.
+  std::vector<std::pair<std::string, int64_t>> plans;
   int64_t bootstrap_draws = 2000;    // 100..1000000: for the 95 % intervals over samples
   uint64_t seed = 0;                 // of the bootstrap; the samples carry their own
   int64_t chunk_tokens = 256;        // 16..65536: prompt tokens per pass

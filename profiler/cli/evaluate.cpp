@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <sstream>
 
 #include "outputs/atomic_file.h"
@@ -22,6 +23,7 @@ namespace {
 struct EvaluateCommand {
   std::string model;
   std::string profile;
+  std::vector<std::string> plans;
   std::string out;
   std::string format = "auto";
   std::vector<std::string> tasks = {"needle", "qa"};
@@ -107,6 +109,25 @@ std::vector<profiler::TaskSample> build_samples(const Session& session,
   return samples;
 }
 
+// By the label that their rows carry: "plan:" and the file's name.
+std::map<std::string, BudgetPlan> read_plans(const Session& session,
+                                             EvaluateCommand& command,
+                                             const ModelIdentity& model) {
+  std::map<std::string, BudgetPlan> plans;
+  command.run.plans.clear();
+  for (const std::string& path : command.plans) {
+    BudgetPlan plan = outputs::read_plan(path);
+    outputs::check_model_match("plan " + path, plan.model, model, session.common.force);
+    const std::string label = "plan:" + std::filesystem::path(path).stem().string();
+    const int64_t heads = model.shape.num_layers * model.shape.num_kv_heads;
+    command.run.plans.emplace_back(label, plan.lint.nominal_tokens / heads);
+    if (!plans.emplace(label, std::move(plan)).second) {
+      throw InputError("--plan", "plans whose file names differ", path + " twice");
+    }
+  }
+  return plans;
+}
+
 void run_evaluate(Session& session, EvaluateCommand& command, bool retentions_given) {
   session.apply_common();
   if (!command.run.budgets.empty()) {
@@ -137,7 +158,10 @@ void run_evaluate(Session& session, EvaluateCommand& command, bool retentions_gi
     outputs::check_model_match("profile " + command.profile, profile->model, model.identity,
                                session.common.force);
   }
+  const std::map<std::string, BudgetPlan> plans = read_plans(session, command, model.identity);
   const auto make_plan = [&](const std::string& method, int64_t budget, int64_t prompt_tokens) {
+    const auto given = plans.find(method);
+    if (given != plans.end()) return given->second;
     profiler::MethodOptions options;
     options.context_length = prompt_tokens;
     return profiler::plan_for_method(method, budget, model.identity, profile ? &*profile : nullptr,
@@ -173,6 +197,8 @@ void setup_evaluate(CLI::App& app, Session& session) {
   sub->add_option("model", command->model, "Model directory, GGUF file or cached hub id")
       ->required();
   sub->add_option("--profile", command->profile, "A calibrated profile (compresskv needs one)");
+  sub->add_option("--plan", command->plans,
+                  "A plan to evaluate beside the methods (may be repeated)");
   sub->add_option("--tasks", command->tasks, "Task families, comma-separated")
       ->delimiter(',')
       ->check(CLI::IsMember(profiler::task_names()))

@@ -8,9 +8,11 @@
 namespace headscope::cli {
 namespace {
 
-int64_t count_parameters(const model::WeightSource& weights) {
+// A tied output matrix is the embedding again, also where the file spells it out.
+int64_t count_parameters(const model::WeightSource& weights, bool tied) {
   int64_t total = 0;
   for (const model::TensorInfo& tensor : weights.tensors()) {
+    if (tied && tensor.name == "lm_head.weight") continue;
     int64_t size = 1;
     for (const int64_t dim : tensor.dims) size *= dim;
     total += size;
@@ -65,7 +67,7 @@ void inspect_model(Session& session, const std::string& path) {
             {"num_kv_heads", shape.num_kv_heads},
             {"head_dim", shape.head_dim},
             {"hidden_size", shape.hidden_size},
-            {"num_parameters", count_parameters(source->weights())},
+            {"num_parameters", count_parameters(source->weights(), config.tie_word_embeddings)},
             {"kv_bytes_per_token", shape.kv_bytes_per_token(bytes_per_element)},
             {"vocab_size", shape.vocab_size},
             {"max_positions", shape.max_positions},

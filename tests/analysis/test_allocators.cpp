@@ -201,6 +201,18 @@ TEST_CASE("a uniform plan is uniform, and a tiny one halves its window", "[analy
   CHECK(tiny.lint.notes.size() == 2);
 }
 
+TEST_CASE("a method without an observation window gets a plan, a negative window does not",
+          "[analysis]") {
+  AllocatorInput input = input_of({}, 64);
+  input.shape = shape_of(5, 2);
+  input.selection.observation_window = 0;
+  const Allocation allocation = make_allocator("uniform")->allocate(input);
+  CHECK(layers_of(allocation) == std::vector<int64_t>(5, 64));
+  CHECK(allocation.selection.observation_window == 0);
+  input.selection.observation_window = -1;
+  CHECK_THROWS_AS(make_allocator("uniform")->allocate(input), InputError);
+}
+
 TEST_CASE("the lint counts what a short context cannot use", "[analysis]") {
   AllocatorInput input = input_of({1, 1, 1, 5}, 100, 2);
   input.context_length = 120;
