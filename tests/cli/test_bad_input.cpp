@@ -73,7 +73,7 @@ TEST_CASE("a config that contradicts the weights names the tensor", "[cli]") {
   const size_t at = config.find("\"num_key_value_heads\"");
   REQUIRE(at != std::string::npos);
   const size_t digit = config.find_first_of("0123456789", at);
-  config.replace(digit, 1, "4");
+  config[digit] = '4';
   headscope::testing::write_text(path, config);
   check_refused(run_headscope({"inspect", planted.model}), 2, "k_proj");
 }

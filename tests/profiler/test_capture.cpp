@@ -56,7 +56,7 @@ struct OneLayer {
 }  // namespace
 
 TEST_CASE("a reading holds each row's own masses and top position", "[profiler]") {
-  const uint64_t seed = GENERATE(1, 2, 3);
+  const uint64_t seed = GENERATE(uint64_t{1}, uint64_t{2}, uint64_t{3});
   INFO("seed " << seed);
   const OneLayer layer(seed);
   profiler::AnswerCapture capture(layer.shape, layer.cache, /*top_position=*/true);
