@@ -48,12 +48,15 @@ class Handle {
   Close close_;
 };
 
-// HDF5 prints its error stack unless told not to; the stack is per thread.
+// HDF5 prints its error stack unless told not to; the stack is per thread. And at exit it would write
+// once more what a full disk refused, and crash over it: every handle is closed here by its owner.
 void silence() {
+  static const bool no_exit_handler = H5dont_atexit() >= 0;
+  static_cast<void>(no_exit_handler);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
-// The deepest entry of HDF5's error stack, in its own words.
+// The deepest entry of HDF5's error stack, in its own words; of a failed system call the system's.
 std::string hdf5_reason() {
   std::string text;
   const auto keep_first = [](unsigned, const H5E_error2_t* entry, void* out) -> herr_t {
@@ -62,6 +65,12 @@ std::string hdf5_reason() {
     return 0;
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_first, &text);
+  static constexpr std::string_view kMessage = "error message = '";
+  const size_t begin = text.find(kMessage);
+  if (begin != std::string::npos) {
+    const size_t first = begin + kMessage.size();
+    return text.substr(first, text.find('\'', first) - first);
+  }
   return text.empty() ? "an HDF5 failure" : text;
 }
 

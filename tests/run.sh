@@ -6,5 +6,6 @@ examples/setup.sh --tests --build
 examples/get_smollm2.sh
 # Public material that some tests compare with; they skip where it is absent.
 export HEADSCOPE_SHARED=${HEADSCOPE_SHARED:-$(dirname "$PWD")/shared/data}
+export HEADSCOPE_SMOLLM2=$PWD/examples/models/SmolLM2-135M-Instruct.Q4_1.gguf
 export TQDM_DISABLE=1 HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 ctest --test-dir build --output-on-failure --parallel "$(nproc)" "$@"

@@ -33,6 +33,14 @@ int run(int argc, char** argv, headscope::cli::Session& session) {
         setup_plan, setup_heatmap, setup_evaluate, setup_convert}) {
     setup(app, session);
   }
+  // CLI11 would only say that a command is missing.
+  if (argc > 1 && argv[1][0] != '-' && app.get_subcommand_no_throw(argv[1]) == nullptr) {
+    std::string names;
+    for (const CLI::App* sub : app.get_subcommands(nullptr)) {
+      names += (names.empty() ? "" : ", ") + sub->get_name();
+    }
+    throw headscope::InputError("headscope", "a command among " + names, argv[1]);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

@@ -177,7 +177,7 @@ TEST_CASE("a full disk is told as such and leaves no half file", "[cli]") {
   CHECK(planted.scratch.names() == std::vector<std::string>{"ids.json", "model"});
 }
 
-TEST_CASE("--device cuda without a device is exit code 3", "[cli]") {
+TEST_CASE("asking for cuda without a device is exit code 3", "[cli]") {
   if (std::filesystem::exists("/dev/nvidia0")) {
     std::puts("SKIPPED: there is a CUDA device");
     return;

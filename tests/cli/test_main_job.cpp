@@ -36,7 +36,7 @@ struct PlantedJob {
   }
   Json calibrate() {
     return json_of({"calibrate", model, "--profile", profile, "--samples", "1", "--context-length",
-                    "256", "--max-answer-tokens", "4", "--budgets", "8,64,128"});
+                    "512", "--max-answer-tokens", "4", "--budgets", "8,64,128"});
   }
 };
 
@@ -49,8 +49,8 @@ TEST_CASE("inspect states the shape of a model and its fingerprint", "[cli]") {
   CHECK(model["num_layers"] == 4);
   CHECK(model["num_query_heads"] == 4);
   CHECK(model["num_kv_heads"] == 2);
-  CHECK(model["head_dim"] == 64);
-  CHECK(model["kv_bytes_per_token"] == 2 * 4 * 2 * 64 * 4);
+  CHECK(model["head_dim"] == 32);
+  CHECK(model["kv_bytes_per_token"] == 2 * 4 * 2 * 32 * 2);
   CHECK(model["fingerprint"].get<std::string>().size() == 64);
 }
 
@@ -136,7 +136,7 @@ TEST_CASE("trace writes what was asked for and nothing else", "[cli]") {
   CHECK(json_of({"inspect", job.scratch.path("t.h5")})["kind"] == "trace");
 }
 
-TEST_CASE("--resume leaves a complete profile as it is", "[cli]") {
+TEST_CASE("resuming leaves a complete profile as it is", "[cli]") {
   PlantedJob job;
   job.make_profile();
   const std::string before = headscope::testing::read_text(job.profile);
@@ -176,7 +176,7 @@ TEST_CASE("an interrupted profile says how to resume, and resuming ends it", "[c
   CHECK(job.scratch.names() == std::vector<std::string>{"model", "profile.h5"});
 }
 
-TEST_CASE("--dry-run states memory and time and writes nothing", "[cli]") {
+TEST_CASE("a dry run states memory and time and writes nothing", "[cli]") {
   const PlantedJob job;
   const Json estimate = json_of({"profile", job.model, "--out", job.profile, "--dry-run"});
   CHECK(estimate["peak_bytes"].get<int64_t>() > estimate["weight_bytes"].get<int64_t>());
