@@ -34,12 +34,14 @@ int run(int argc, char** argv, headscope::cli::Session& session) {
     setup(app, session);
   }
   // CLI11 would only say that a command is missing.
-  if (argc > 1 && argv[1][0] != '-' && app.get_subcommand_no_throw(argv[1]) == nullptr) {
+  if (argc > 1 && argv[1][0] != '-') {
     std::string names;
+    bool known = false;
     for (const CLI::App* sub : app.get_subcommands(nullptr)) {
       names += (names.empty() ? "" : ", ") + sub->get_name();
+      known = known || sub->get_name() == argv[1];
     }
-    throw headscope::InputError("headscope", "a command among " + names, argv[1]);
+    if (!known) throw headscope::InputError("headscope", "a command among " + names, argv[1]);
   }
   try {
     app.parse(argc, argv);
