@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job from nothing: set-up, build, a real model, then
 #   inspect -> profile -> calibrate -> plan -> heatmap -> generate -> evaluate
-# on SmolLM2-135M-Instruct. Results go to examples/output/quickstart/. About four minutes on two CPU
+# on SmolLM2-135M-Instruct. Results go to examples/output/quickstart/. About two and a half minutes on two CPU
 # cores once set up. Run it again and it starts over, set-up excepted.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
