@@ -1,18 +1,32 @@
 #include "profiler/memory_estimate.h"
 
 #include <ATen/ATen.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 
 #include "runtime/full_layer.h"
 
 namespace headscope::profiler {
 namespace {
 
-// Resident whatever the model: LibTorch's libraries and their tables, the program, a tokenizer.
+// What a run adds to the libraries whatever the model: a tokenizer, probes, the allocator's slack.
 // Measured on Linux with SmolLM2-135M: VmHWM less what is counted below.
-constexpr int64_t kProgramBytes = 150'000'000;
+constexpr int64_t kWorkingBytes = 30'000'000;
+// Libraries and their tables, where the system does not say what this process holds.
+constexpr int64_t kTypicalLibraryBytes = 130'000'000;
+
+// What this process holds now. Before a model is loaded that is its libraries: a third of a
+// gigabyte more where LibTorch came with CUDA, so it is read and not assumed.
+int64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  int64_t total_pages = 0;
+  int64_t resident_pages = 0;
+  if (!(statm >> total_pages >> resident_pages)) return kTypicalLibraryBytes;
+  return resident_pages * static_cast<int64_t>(sysconf(_SC_PAGESIZE));
+}
 
 // A decode step reads every weight for one row of products; on CPUs and GPUs alike that runs at
 // about this share of the rate of large products.
@@ -67,7 +81,7 @@ RunEstimate estimate_run(const model::ModelConfig& config,
   estimate.transient_bytes = chunk_bytes(config, element, rows);
   // While weights are read, the largest tensor stands beside them in the file's pages and in
   // float32; the heap keeps about one such piece.
-  estimate.program_bytes = kProgramBytes + 4 * parameters.embedding;
+  estimate.program_bytes = resident_bytes() + kWorkingBytes + 4 * parameters.embedding;
   estimate.peak_bytes =
       estimate.weight_bytes + estimate.kv_bytes + estimate.transient_bytes + estimate.program_bytes;
   if (flops_per_second > 0.0) {

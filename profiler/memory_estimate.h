@@ -22,7 +22,7 @@ struct RunEstimate {
   int64_t weight_bytes = 0;
   int64_t kv_bytes = 0;         // keys and values at the longest context, growth slack included
   int64_t transient_bytes = 0;  // activations of one chunk
-  int64_t program_bytes = 0;    // libraries, tokenizer and what loading leaves, on the host
+  int64_t program_bytes = 0;    // this process as it is (its libraries) and what a run adds, host
   int64_t peak_bytes = 0;       // the sum
   double seconds = 0.0;         // 0 = not known (a device whose speed was not measured)
 };
