@@ -170,7 +170,7 @@ void emit_result(const Session& session,
 void run_generate(Session& session, GenerateCommand& command) {
   session.apply_common();
   check_options(command);
-  const auto source = model::open_model_source(command.model);
+  auto source = model::open_model_source(command.model);
   const Prompt prompt = read_prompt(command, *source);
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   if (session.common.dry_run) {
@@ -185,7 +185,7 @@ void run_generate(Session& session, GenerateCommand& command) {
     outputs::check_output_path(command.save_retained, session.common.force);
   const std::optional<BudgetPlan> plan =
       make_plan(session, command, model::identity_of(*source), prompt_tokens);
-  const LoadedModel model = session.load(command.model, /*with_tokenizer=*/false);
+  const LoadedModel model = session.load(std::move(source), /*with_tokenizer=*/false);
 
   std::unique_ptr<runtime::CompressingKvCache> compressing;
   if (plan) compressing = runtime::make_cache(*plan);
@@ -193,8 +193,9 @@ void run_generate(Session& session, GenerateCommand& command) {
   runtime::KvCache& cache = compressing ? static_cast<runtime::KvCache&>(*compressing) : full;
 
   command.run.sampling.seed = session.common.seed;
-  command.run.stop_ids = prompt.tokenizer ? model::stop_ids(source->config(), *prompt.tokenizer)
-                                          : source->config().eos_token_ids;
+  command.run.stop_ids = prompt.tokenizer
+                             ? model::stop_ids(model.source->config(), *prompt.tokenizer)
+                             : model.source->config().eos_token_ids;
   command.run.is_cancelled = [&session] { return session.console.interrupted(); };
   const model::GenerateResult result =
       model::generate(*model.decoder, cache, prompt.ids, command.run);

@@ -72,9 +72,14 @@ at::ScalarType Session::dtype(const model::ModelConfig& config, at::Device devic
 }
 
 LoadedModel Session::load(const std::string& path, bool with_tokenizer) const {
+  static_cast<void>(device());  // a device that is not there is said before any file is read
+  return load(model::open_model_source(path), with_tokenizer);
+}
+
+LoadedModel Session::load(std::unique_ptr<model::ModelSource> source, bool with_tokenizer) const {
   LoadedModel loaded;
   const at::Device where = device();
-  loaded.source = model::open_model_source(path);
+  loaded.source = std::move(source);
   if (with_tokenizer) {
     loaded.tokenizer = loaded.source->open_tokenizer();
     loaded.chat = loaded.source->chat_template();
@@ -153,22 +158,6 @@ std::vector<int64_t> read_token_ids(const std::string& path, int64_t vocab_size)
     }
   }
   return ids;
-}
-
-std::vector<int64_t> parse_integers(const std::string& option,
-                                    const std::vector<std::string>& values) {
-  std::vector<int64_t> numbers;
-  for (const std::string& value : values) {
-    size_t used = 0;
-    try {
-      numbers.push_back(std::stoll(value, &used));
-    } catch (const std::exception&) {
-      used = 0;
-    }
-    if (used == 0 || used != value.size())
-      throw InputError(option, "whole numbers", "\"" + value + "\"");
-  }
-  return numbers;
 }
 
 std::string human_bytes(int64_t bytes) {

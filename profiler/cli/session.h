@@ -68,6 +68,9 @@ class Session {
   [[nodiscard]] at::Device device() const;  // DeviceError where it is not there
   [[nodiscard]] at::ScalarType dtype(const model::ModelConfig& config, at::Device device) const;
   [[nodiscard]] LoadedModel load(const std::string& path, bool with_tokenizer) const;
+  // The same for a checkpoint already opened, so that its headers are read and checked once.
+  [[nodiscard]] LoadedModel load(std::unique_ptr<model::ModelSource> source,
+                                 bool with_tokenizer) const;
 
   // Command line, seed, device and dtype filled in.
   [[nodiscard]] Provenance provenance(const LoadedModel& model) const;
@@ -83,10 +86,6 @@ void add_common_options(CLI::App& app, Session& session, std::initializer_list<T
 
 // Reads a JSON array of token ids; ids outside 0..vocab_size-1 are refused.
 [[nodiscard]] std::vector<int64_t> read_token_ids(const std::string& path, int64_t vocab_size);
-
-// "1024,2048" or repeated options, into numbers; InputError names the option.
-[[nodiscard]] std::vector<int64_t> parse_integers(const std::string& option,
-                                                  const std::vector<std::string>& values);
 
 // "12.3 MB" style, powers of 1000.
 [[nodiscard]] std::string human_bytes(int64_t bytes);

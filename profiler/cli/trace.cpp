@@ -84,7 +84,7 @@ void trace(Session& session,
 void run_trace(Session& session, const TraceCommand& command) {
   session.apply_common();
   outputs::check_output_path(command.out, session.common.force);
-  const auto source = model::open_model_source(command.model);
+  auto source = model::open_model_source(command.model);
   const std::vector<int64_t> ids = read_token_ids(command.tokens, source->config().vocab_size);
   for (const int64_t layer : command.layers) {
     if (layer >= source->config().num_layers) {
@@ -92,7 +92,7 @@ void run_trace(Session& session, const TraceCommand& command) {
                        std::to_string(layer));
     }
   }
-  const LoadedModel model = session.load(command.model, /*with_tokenizer=*/false);
+  const LoadedModel model = session.load(std::move(source), /*with_tokenizer=*/false);
   outputs::Hdf5Writer file(command.out, session.common.force);
   file.attribute("", "format", "headscope.trace");
   file.attribute("", "format_version", "1.0");
