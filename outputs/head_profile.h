@@ -29,13 +29,16 @@ struct ProbeRecord {
   int64_t context_length = 0;   // tokens of the whole prompt, question and template included
   double asked_depth = 0.0;     // 0..1
   double achieved_depth = 0.0;  // first token of the needle / (tokens of haystack and needle), 0..1
-  TokenSpan needle_span;        // the statement, in the final prompt
-  TokenSpan answer_span;        // the answer inside it
-  std::string answer;           // what counts as right
-  std::string response;         // what the model said
-  bool success = false;         // passed the gate; only then do its samples count
-  double gate_value = 0.0;      // ROUGE-1 recall of the answer in the response, 0..1
-  std::string prompt_hash;      // SHA-256 of the prompt's ids
+  // In the final prompt, ascending and disjoint: the statements that the answer is made from (one
+  // for a needle, several where several must be found), and the answer's own tokens inside them.
+  // Both empty where nothing is to be found (repeated random tokens).
+  std::vector<TokenSpan> needle_spans;
+  std::vector<TokenSpan> answer_spans;
+  std::string answer;       // what counts as right
+  std::string response;     // what the model said
+  bool success = false;     // passed the gate; only then do its samples count
+  double gate_value = 0.0;  // ROUGE-1 recall of the answer in the response, 0..1
+  std::string prompt_hash;  // SHA-256 of the prompt's ids
 };
 
 // samples [num_probes, num_layers, num_query_heads]; NaN where the probe did not count (failed
@@ -55,11 +58,21 @@ struct ErrorCurves {
   std::vector<float> kv_head;         // [num_layers, num_kv_heads, num_budgets], mean over tasks
 };
 
+// Probes whose needle was left out: the same question over the same filler, the spans those of the
+// sentence that stands in the needle's place. They show what a model answers from its prior, and
+// what a head's mass is where nothing is to be found. Their samples count every answer step, and
+// are no part of any mean in HeadProfile::scores.
+struct ControlTable {
+  std::vector<ProbeRecord> probes;
+  std::map<std::string, ScoreTable> scores;  // samples [num_controls, num_layers, num_query_heads]
+};
+
 struct HeadProfile {
   ModelIdentity model;
   Provenance provenance;
   std::vector<ProbeRecord> probes;
   std::map<std::string, ScoreTable> scores;         // by score name: "srh", "retrieval", …
+  ControlTable controls;                            // may be empty
   std::map<std::string, ErrorCurves> error_curves;  // by selector: "srh4", …
 
   [[nodiscard]] int64_t num_successful() const;

@@ -2,12 +2,16 @@
 //
 //   /                     attributes format, format_version
 //   /model                attributes: name, fingerprint, the shape; dataset attention_window
-//   /probes               one dataset per column, [num_probes] (spans [num_probes, 2])
+//   /probes               one dataset per column, [num_probes]; needle_span, answer_span
+//                         [num_probes, 2]: the first of each; further_spans [n, 4] where there are
+//                         more: probe, 0 needle or 1 answer, begin, end
 //   /scores/<name>        samples float32 [num_probes, num_layers, num_query_heads],
 //                         mean float64 [num_layers, num_query_heads]
 //   /error_curves/<name>  budgets, tasks, samples, samples_summed [num_tasks, num_layers,
 //                         num_budgets], layer [num_layers, num_budgets],
 //                         kv_head [num_layers, num_kv_heads, num_budgets]
+//   /controls             probes and scores of the no-needle controls, laid out as the two above;
+//                         absent where there are none
 //   /provenance           attributes; the options in the group /provenance/options
 #pragma once
 
@@ -19,7 +23,7 @@
 namespace headscope::outputs {
 
 inline constexpr const char* kProfileFormat = "headscope.profile";
-inline constexpr const char* kProfileFormatVersion = "1.0";
+inline constexpr const char* kProfileFormatVersion = "1.1";
 
 // Throws InputError naming the dataset when the file is truncated or damaged, of another format or
 // a newer major version, or its shapes disagree.

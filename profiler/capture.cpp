@@ -2,11 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include <array>
 #include <limits>
 #include <stdexcept>
-
-#include "kernels/ops.h"
 
 namespace headscope::profiler {
 
@@ -16,8 +13,10 @@ AnswerCapture::AnswerCapture(const ModelShape& shape,
     : shape_(shape), cache_(cache), top_position_(top_position) {}
 
 void AnswerCapture::watch(const Probe& probe) {
-  needle_span_ = probe.needle_span;
-  answer_span_ = probe.answer_span;
+  spans_.clear();
+  for (const TokenSpan& span : probe.needle_spans) spans_.push_back({span.begin, span.end});
+  num_needle_spans_ = static_cast<int64_t>(spans_.size());
+  for (const TokenSpan& span : probe.answer_spans) spans_.push_back({span.begin, span.end});
 }
 
 void AnswerCapture::on_layer(const model::LayerView& view) {
@@ -41,11 +40,13 @@ void AnswerCapture::on_layer(const model::LayerView& view) {
   const at::Tensor q = view.q[0];
   const at::Tensor keys = cache_.keys(view.layer)[0];
   const at::Tensor lse = view.lse[0];
-  const std::array<kernels::KeySpan, 2> spans{
-      kernels::KeySpan{needle_span_.begin, needle_span_.end},
-      kernels::KeySpan{answer_span_.begin, answer_span_.end}};
+  const at::Tensor mass =
+      kernels::span_attention(q, keys, view.scale, view.first_position, spans_, lse);
+  const auto num_spans = static_cast<int64_t>(spans_.size());
   layer_mass_.push_back(
-      kernels::span_attention(q, keys, view.scale, view.first_position, spans, lse));
+      at::stack({mass.narrow(2, 0, num_needle_spans_).sum(2),
+                 mass.narrow(2, num_needle_spans_, num_spans - num_needle_spans_).sum(2)},
+                /*dim=*/2));
   if (top_position_) {
     layer_position_.push_back(kernels::top_attended(q, keys, view.scale, view.first_position,
                                                     /*top_n=*/1, lse)

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/ops.h"
 #include "model/observer.h"
 #include "outputs/model_shape.h"
 #include "profiler/head_scorer.h"
@@ -35,8 +36,8 @@ class AnswerCapture final : public model::Observer {
   ModelShape shape_;
   const runtime::FullKvCache& cache_;
   bool top_position_ = false;
-  TokenSpan needle_span_;
-  TokenSpan answer_span_;
+  std::vector<kernels::KeySpan> spans_;  // the needle's, then the answer's
+  int64_t num_needle_spans_ = 0;
   // Of the last pass: per layer on the model's device, then all layers on the
   // host.
   std::vector<at::Tensor> layer_mass_;      // [Hq, n, 2] float32

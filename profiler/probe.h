@@ -26,11 +26,15 @@ struct Probe {
   std::string prompt_format;           // "chat:chatml", "raw"
   std::vector<int64_t> prompt;         // token ids, template included
   std::vector<int64_t> gold;           // the gold answer's ids as the model would emit them (a draft)
-  TokenSpan needle_span;               // in `prompt`
-  TokenSpan answer_span;               // in `prompt`
+  // In `prompt`, ascending and disjoint (outputs/head_profile.h). For a control probe, the sentence
+  // in the needle's place.
+  std::vector<TokenSpan> needle_spans;
+  std::vector<TokenSpan> answer_spans;
   double asked_depth = 0.0;
   double achieved_depth = 0.0;
   std::string answer;                  // what counts as right
+  bool is_control = false;             // the needle was left out
+  int64_t repeat_period = 0;           // > 0: random tokens that repeat after so many; no question
 };
 
 }  // namespace headscope::profiler

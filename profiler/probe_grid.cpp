@@ -173,11 +173,11 @@ class GridBuilder {
     probe.gold = writer_.continuation(draft.text.text, draft.encoding, needle.answer);
     const int64_t statement = draft.text.context.begin + draft.statement_at;
     const int64_t answer = statement + find_answer(needle.statement, needle.real_needle);
-    probe.needle_span = verified_span(needle, draft, statement, needle.statement.size());
-    probe.answer_span = verified_span(needle, draft, answer, needle.real_needle.size());
+    probe.needle_spans = {verified_span(needle, draft, statement, needle.statement.size())};
+    probe.answer_spans = {verified_span(needle, draft, answer, needle.real_needle.size())};
     probe.asked_depth = depth;
     const TokenSpan context = covering_tokens(draft.encoding, draft.text.context).value();
-    probe.achieved_depth = static_cast<double>(probe.needle_span.begin - context.begin) /
+    probe.achieved_depth = static_cast<double>(probe.needle_spans[0].begin - context.begin) /
                            static_cast<double>(context.size());
     probe.answer = needle.answer;
     return probe;

@@ -39,21 +39,23 @@ ProbeRecord describe(const Probe& probe) {
   record.context_length = static_cast<int64_t>(probe.prompt.size());
   record.asked_depth = probe.asked_depth;
   record.achieved_depth = probe.achieved_depth;
-  record.needle_span = probe.needle_span;
-  record.answer_span = probe.answer_span;
+  record.needle_spans = probe.needle_spans;
+  record.answer_spans = probe.answer_spans;
   record.answer = probe.answer;
   record.prompt_hash = prompt_hash(probe.prompt);
   return record;
 }
 
 void check_probe(const Probe& probe) {
-  const auto inside = [&](const TokenSpan& span) {
-    return span.begin >= 0 && span.begin < span.end &&
-           span.end <= static_cast<int64_t>(probe.prompt.size());
+  const auto inside = [&](const std::vector<TokenSpan>& spans) {
+    return !spans.empty() && std::all_of(spans.begin(), spans.end(), [&](const TokenSpan& span) {
+      return span.begin >= 0 && span.begin < span.end &&
+             span.end <= static_cast<int64_t>(probe.prompt.size());
+    });
   };
-  if (!inside(probe.needle_span) || !inside(probe.answer_span)) {
+  if (!inside(probe.needle_spans) || !inside(probe.answer_spans)) {
     throw std::invalid_argument("probe " + std::to_string(probe.id) +
-                                ": a span outside the prompt");
+                                ": no span, or one outside the prompt");
   }
 }
 

@@ -10,8 +10,12 @@ RetrievalScorer::RetrievalScorer(const ModelShape& shape)
     : num_heads_(static_cast<size_t>(shape.num_layers * shape.num_query_heads)) {}
 
 void RetrievalScorer::begin(const Probe& probe) {
-  span_ = probe.answer_span;
-  span_tokens_.assign(probe.prompt.begin() + span_.begin, probe.prompt.begin() + span_.end);
+  answer_tokens_.clear();
+  for (const TokenSpan& span : probe.answer_spans) {
+    for (int64_t position = span.begin; position < span.end; ++position) {
+      answer_tokens_.emplace(position, probe.prompt[static_cast<size_t>(position)]);
+    }
+  }
   hits_.assign(num_heads_, 0.0F);
 }
 
@@ -20,19 +24,18 @@ void RetrievalScorer::accumulate(const HeadReading& step) {
     throw std::invalid_argument("a reading of another model's heads, or without top positions");
   }
   for (size_t head = 0; head < num_heads_; ++head) {
-    const int64_t position = step.top_position[head];
     if (std::isnan(step.answer_mass[head])) {
       hits_[head] = step.answer_mass[head];
-    } else if (position >= span_.begin && position < span_.end &&
-               span_tokens_[static_cast<size_t>(position - span_.begin)] == step.token) {
-      hits_[head] += 1.0F;
+      continue;
     }
+    const auto attended = answer_tokens_.find(step.top_position[head]);
+    if (attended != answer_tokens_.end() && attended->second == step.token) hits_[head] += 1.0F;
   }
 }
 
 std::vector<float> RetrievalScorer::finish() {
   std::vector<float> samples = hits_;
-  const auto length = static_cast<float>(std::max<int64_t>(span_.size(), 1));
+  const auto length = static_cast<float>(std::max<size_t>(answer_tokens_.size(), 1));
   for (float& value : samples) value /= length;
   return samples;
 }

@@ -4,6 +4,8 @@
 // where an answer is said more than once.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,10 +23,9 @@ class RetrievalScorer final : public HeadScorer {
   [[nodiscard]] std::vector<float> finish() override;
 
  private:
-  size_t num_heads_ = 0;  // of all layers together
-  TokenSpan span_;
-  std::vector<int64_t> span_tokens_;
-  std::vector<float> hits_;  // NaN once a step could not be read
+  size_t num_heads_ = 0;                      // of all layers together
+  std::map<int64_t, int64_t> answer_tokens_;  // position -> id
+  std::vector<float> hits_;                   // NaN once a step could not be read
 };
 
 }  // namespace headscope::profiler

@@ -9,8 +9,12 @@ SpanMassScorer::SpanMassScorer(const ModelShape& shape, SpanChoice span)
     : span_(span), num_heads_(static_cast<size_t>(shape.num_layers * shape.num_query_heads)) {}
 
 void SpanMassScorer::begin(const Probe& probe) {
-  const TokenSpan& span = span_ == SpanChoice::kNeedle ? probe.needle_span : probe.answer_span;
-  span_tokens_.assign(probe.prompt.begin() + span.begin, probe.prompt.begin() + span.end);
+  span_tokens_.clear();
+  for (const TokenSpan& span :
+       span_ == SpanChoice::kNeedle ? probe.needle_spans : probe.answer_spans) {
+    span_tokens_.insert(span_tokens_.end(), probe.prompt.begin() + span.begin,
+                        probe.prompt.begin() + span.end);
+  }
   sum_.assign(num_heads_, 0.0F);
   num_hits_ = 0;
 }

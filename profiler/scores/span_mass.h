@@ -29,7 +29,7 @@ class SpanMassScorer : public HeadScorer {
  private:
   SpanChoice span_;
   size_t num_heads_ = 0;              // of all layers together
-  std::vector<int64_t> span_tokens_;  // the span's ids
+  std::vector<int64_t> span_tokens_;  // the spans' ids
   std::vector<float> sum_;
   int64_t num_hits_ = 0;
 };

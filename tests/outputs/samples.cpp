@@ -67,15 +67,25 @@ HeadProfile sample_profile() {
     probe.context_length = 256 + i;
     probe.asked_depth = 0.25;
     probe.achieved_depth = 0.247;
-    probe.needle_span = {60, 75};
-    probe.answer_span = {70, 74};
+    probe.needle_spans = {{60, 75}};
+    probe.answer_spans = {{70, 74}};
     probe.answer = i == 0 ? "73914" : "Zürich";
     probe.response = i == 0 ? "" : "It is Zürich.";
     probe.success = i == 1;
     probe.gate_value = 0.5 * static_cast<double>(i);
     probe.prompt_hash = std::string(64, 'b');
+    if (i == 1) {
+      probe.needle_spans.push_back({90, 110});
+      probe.answer_spans.insert(probe.answer_spans.end(), {{93, 95}, {100, 104}});
+    }
     profile.probes.push_back(probe);
   }
+  ProbeRecord control = profile.probes[0];
+  control.response = "No.";
+  profile.controls.probes = {control};
+  ScoreTable& unfound = profile.controls.scores["srh"];
+  unfound.samples.assign(12, 0.03125F);
+  unfound.mean = HeadMatrix(3, 4);
   ScoreTable& table = profile.scores["srh"];
   table.mean = HeadMatrix(3, 4);
   for (size_t i = 0; i < 12; ++i) table.samples.push_back(std::nanf(""));

@@ -162,7 +162,7 @@ TEST_CASE("a file's kind is read from its content", "[outputs]") {
   write_evaluation(sample_evaluation(), folder / "c.json", false);
   write_evaluation(sample_evaluation(), folder / "c.h5", false);
   CHECK(describe_file(folder / "a.txt").kind == FileKind::kProfile);
-  CHECK(describe_file(folder / "a.txt").format_version == "1.0");
+  CHECK(describe_file(folder / "a.txt").format_version == kProfileFormatVersion);
   CHECK(describe_file(folder / "b.json").kind == FileKind::kPlan);
   CHECK(describe_file(folder / "b.h5").kind == FileKind::kPlan);
   CHECK(describe_file(folder / "c.json").kind == FileKind::kEvaluation);

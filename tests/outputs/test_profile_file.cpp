@@ -21,6 +21,38 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
+void check_same_probes(const std::vector<ProbeRecord>& found,
+                       const std::vector<ProbeRecord>& expected) {
+  REQUIRE(found.size() == expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const ProbeRecord& a = found[i];
+    const ProbeRecord& b = expected[i];
+    CHECK(a.id == b.id);
+    CHECK(a.family == b.family);
+    CHECK(a.needle_id == b.needle_id);
+    CHECK(a.prompt_format == b.prompt_format);
+    CHECK(a.context_length == b.context_length);
+    CHECK(a.asked_depth == b.asked_depth);
+    CHECK(a.achieved_depth == b.achieved_depth);
+    CHECK(a.needle_spans == b.needle_spans);
+    CHECK(a.answer_spans == b.answer_spans);
+    CHECK(a.answer == b.answer);
+    CHECK(a.response == b.response);
+    CHECK(a.success == b.success);
+    CHECK(a.gate_value == b.gate_value);
+    CHECK(a.prompt_hash == b.prompt_hash);
+  }
+}
+
+void check_same_scores(const std::map<std::string, ScoreTable>& found,
+                       const std::map<std::string, ScoreTable>& expected) {
+  REQUIRE(found.size() == expected.size());
+  for (const auto& [name, table] : expected) {
+    CHECK(same_bits(found.at(name).samples, table.samples));
+    CHECK(same_bits(found.at(name).mean.values, table.mean.values));
+  }
+}
+
 void check_equal(const HeadProfile& found, const HeadProfile& expected) {
   CHECK(found.model.name == expected.model.name);
   CHECK(found.model.fingerprint == expected.model.fingerprint);
@@ -29,30 +61,10 @@ void check_equal(const HeadProfile& found, const HeadProfile& expected) {
   CHECK(found.provenance.seed == expected.provenance.seed);
   CHECK(found.provenance.seconds == expected.provenance.seconds);
   CHECK(found.provenance.tool_version == expected.provenance.tool_version);
-  REQUIRE(found.probes.size() == expected.probes.size());
-  for (size_t i = 0; i < expected.probes.size(); ++i) {
-    const ProbeRecord& a = found.probes[i];
-    const ProbeRecord& b = expected.probes[i];
-    CHECK(a.id == b.id);
-    CHECK(a.family == b.family);
-    CHECK(a.needle_id == b.needle_id);
-    CHECK(a.prompt_format == b.prompt_format);
-    CHECK(a.context_length == b.context_length);
-    CHECK(a.asked_depth == b.asked_depth);
-    CHECK(a.achieved_depth == b.achieved_depth);
-    CHECK(a.needle_span == b.needle_span);
-    CHECK(a.answer_span == b.answer_span);
-    CHECK(a.answer == b.answer);
-    CHECK(a.response == b.response);
-    CHECK(a.success == b.success);
-    CHECK(a.gate_value == b.gate_value);
-    CHECK(a.prompt_hash == b.prompt_hash);
-  }
-  REQUIRE(found.scores.size() == expected.scores.size());
-  for (const auto& [name, table] : expected.scores) {
-    CHECK(same_bits(found.scores.at(name).samples, table.samples));
-    CHECK(same_bits(found.scores.at(name).mean.values, table.mean.values));
-  }
+  check_same_probes(found.probes, expected.probes);
+  check_same_scores(found.scores, expected.scores);
+  check_same_probes(found.controls.probes, expected.controls.probes);
+  check_same_scores(found.controls.scores, expected.controls.scores);
   REQUIRE(found.error_curves.size() == expected.error_curves.size());
   for (const auto& [name, curves] : expected.error_curves) {
     const ErrorCurves& other = found.error_curves.at(name);
@@ -103,6 +115,7 @@ TEST_CASE("a large profile survives its file", "[outputs]") {
   profile.model.shape.num_kv_heads = 8;
   profile.model.shape.attention_window.clear();
   profile.error_curves.clear();
+  profile.controls = {};
   const ProbeRecord record = profile.probes.back();
   profile.probes.assign(100, record);
   std::mt19937 random(7);
@@ -201,21 +214,37 @@ TEST_CASE("files of another format or a newer version are refused", "[outputs]")
                  "no such file"));
 }
 
-TEST_CASE("the layout of format version 1.0 stays as documented", "[outputs]") {
+TEST_CASE("a profile that version 1.0 wrote is still read", "[outputs]") {
+  const HeadProfile profile =
+      read_profile(std::filesystem::path(HEADSCOPE_GOLDEN_FOLDER) / "profile_1_0.h5");
+  REQUIRE(profile.probes.size() == 2);
+  CHECK(profile.probes[0].answer == "25488");
+  CHECK(profile.probes[0].needle_spans == std::vector<TokenSpan>{{85, 100}});
+  CHECK(profile.probes[0].answer_spans == std::vector<TokenSpan>{{94, 99}});
+  CHECK(profile.probes[1].needle_spans == std::vector<TokenSpan>{{80, 91}});
+  CHECK_FALSE(profile.probes[1].success);
+  CHECK(profile.scores.at("srh").mean.at(21, 8) == Approx(0.90046072));
+  CHECK(profile.controls.probes.empty());
+}
+
+TEST_CASE("the layout of format version 1.1 stays as documented", "[outputs]") {
   const ScratchFolder folder;
   write_profile(sample_profile(), folder / "p.h5", false);
   const Hdf5Reader file(folder / "p.h5");
   CHECK(file.string_attribute("/", "format") == "headscope.profile");
-  CHECK(file.string_attribute("/", "format_version") == "1.0");
-  CHECK(file.children("/") ==
-        std::vector<std::string>{"error_curves", "model", "probes", "provenance", "scores"});
+  CHECK(file.string_attribute("/", "format_version") == "1.1");
+  CHECK(file.children("/") == std::vector<std::string>{"controls", "error_curves", "model",
+                                                       "probes", "provenance", "scores"});
+  CHECK(file.children("controls") == std::vector<std::string>{"probes", "scores"});
+  CHECK(file.dims("controls/scores/srh/samples") == Dims{1, 3, 4});
+  CHECK(file.dims("probes/further_spans") == Dims{3, 4});
   CHECK(file.int_attribute("model", "num_query_heads") == 4);
   CHECK(file.string_attribute("provenance/options", "needles") == "größe.jsonl");
   CHECK(file.children("probes") ==
         std::vector<std::string>{"achieved_depth", "answer", "answer_span", "asked_depth",
-                                 "context_length", "family", "gate_value", "id", "needle_id",
-                                 "needle_span", "prompt_format", "prompt_hash", "response",
-                                 "success"});
+                                 "context_length", "family", "further_spans", "gate_value", "id",
+                                 "needle_id", "needle_span", "prompt_format", "prompt_hash",
+                                 "response", "success"});
   CHECK(file.dims("probes/needle_span") == Dims{2, 2});
   CHECK(file.children("scores/srh") == std::vector<std::string>{"mean", "samples"});
   CHECK(file.dims("scores/srh/samples") == Dims{2, 3, 4});
@@ -251,7 +280,7 @@ TEST_CASE("a profile whose shapes disagree is refused by name", "[outputs]") {
   CHECK(contains(complaint_after([](HeadProfile& p) { p.model.shape.num_kv_heads = 3; }),
                  "num_kv_heads"));
   CHECK(contains(complaint_after([](HeadProfile& p) {
-                   p.probes[1].answer_span = {5, 9999};
+                   p.probes[1].answer_spans = {{5, 9999}};
                  }),
                  "probes/answer_span[1]"));
 }

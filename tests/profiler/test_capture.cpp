@@ -21,8 +21,8 @@ struct OneLayer {
     shape.num_query_heads = 2;
     shape.num_kv_heads = 1;
     probe.prompt.assign(13, 0);
-    probe.needle_span = {3, 8};
-    probe.answer_span = {6, 8};
+    probe.needle_spans = {{3, 8}};
+    probe.answer_spans = {{6, 8}};
     at::manual_seed(seed);
     static_cast<void>(cache.attend(step(12)));
     const runtime::LayerStep last = step(3);

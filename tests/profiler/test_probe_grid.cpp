@@ -66,11 +66,11 @@ TEST_CASE("needles stand whole, alone and where they are said to stand", "[profi
     CHECK(probe.needle_id == needle.id);
     const std::string text = tokenizer.decode(probe.prompt, true);
     CHECK(occurrences(text, needle.statement) == 1);
-    const std::string found = piece(tokenizer, probe.prompt, probe.needle_span);
+    const std::string found = piece(tokenizer, probe.prompt, probe.needle_spans[0]);
     CHECK((found == needle.statement || found == " " + needle.statement));
-    CHECK(piece(tokenizer, probe.prompt, probe.answer_span) == " " + needle.answer);
-    CHECK(probe.answer_span.begin > probe.needle_span.begin);
-    CHECK(probe.answer_span.end < probe.needle_span.end);
+    CHECK(piece(tokenizer, probe.prompt, probe.answer_spans[0]) == " " + needle.answer);
+    CHECK(probe.answer_spans[0].begin > probe.needle_spans[0].begin);
+    CHECK(probe.answer_spans[0].end < probe.needle_spans[0].end);
     CHECK(tokenizer.decode(probe.gold, true) == " " + needle.answer);
     // A sentence has some 15 words of 580, seldom more than 50.
     CHECK(std::abs(probe.achieved_depth - probe.asked_depth) < 0.05);
@@ -146,9 +146,9 @@ TEST_CASE("the published needles are placed and found again", "[profiler]") {
   options.context_lengths = {300};
   options.needles_per_cell = 3;
   for (const Probe& probe : grid_of(options, needles, tokenizer)) {
-    CHECK(probe.answer_span.size() > 10);
-    CHECK(probe.needle_span.end >= probe.answer_span.end);
-    CHECK(probe.needle_span.begin <= probe.answer_span.begin);
+    CHECK(probe.answer_spans[0].size() > 10);
+    CHECK(probe.needle_spans[0].end >= probe.answer_spans[0].end);
+    CHECK(probe.needle_spans[0].begin <= probe.answer_spans[0].begin);
   }
 }
 

@@ -120,8 +120,8 @@ TEST_CASE("the record tells where the needle stood and what was said", "[profile
   for (size_t i = 0; i < probes.size(); ++i) {
     const ProbeRecord& record = profile.probes[i];
     CHECK(record.context_length == static_cast<int64_t>(probes[i].prompt.size()));
-    CHECK(record.needle_span == probes[i].needle_span);
-    CHECK(record.answer_span == probes[i].answer_span);
+    CHECK((record.needle_spans == probes[i].needle_spans));
+    CHECK((record.answer_spans == probes[i].answer_spans));
     CHECK(record.prompt_format == "raw");
     CHECK(record.needle_id == probes[i].needle_id);
     CHECK(record.response.find(record.answer) != std::string::npos);

@@ -24,8 +24,8 @@ ModelShape two_heads() {
 Probe probe() {
   Probe made;
   made.prompt = {5, 6, 7, 8, 9, 7, 3, 5};
-  made.needle_span = {2, 7};
-  made.answer_span = {4, 6};
+  made.needle_spans = {{2, 7}};
+  made.answer_spans = {{4, 6}};
   return made;
 }
 
@@ -33,7 +33,12 @@ HeadReading reading(int64_t token,
                     std::vector<float> needle,
                     std::vector<float> answer,
                     std::vector<int64_t> top) {
-  return {token, std::move(needle), std::move(answer), std::move(top)};
+  HeadReading made;
+  made.token = token;
+  made.needle_mass = std::move(needle);
+  made.answer_mass = std::move(answer);
+  made.top_position = std::move(top);
+  return made;
 }
 
 // Steps that emit 9 (in the answer), 7 (in the answer once, in the needle twice), 5 (in neither).
