@@ -7,7 +7,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
 cp -r "$source/examples/embed_compressor" "$scratch/example"
-cmake -S "$scratch/example" -B "$scratch/build" -DCMAKE_BUILD_TYPE=Release \
+cmake -G Ninja -S "$scratch/example" -B "$scratch/build" -DCMAKE_BUILD_TYPE=Release \
   -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
 cmake --build "$scratch/build"
 program=$(find "$scratch/build" -maxdepth 1 -type f -executable | head -n 1)
