@@ -2,55 +2,97 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 
 namespace headscope::profiler {
+namespace {
+
+// Mass of each row on the last kRecentTokens keys that it sees, [Hq, n]. The range moves with the
+// row, so every row is a call of its own.
+at::Tensor recent_mass(const model::LayerView& view, const at::Tensor& keys) {
+  std::vector<at::Tensor> rows;
+  for (int64_t row = 0; row < view.q.size(2); ++row) {
+    const int64_t end = view.first_position + row + 1;
+    const std::vector<kernels::KeySpan> span{{std::max<int64_t>(0, end - kRecentTokens), end}};
+    rows.push_back(kernels::span_attention(view.q[0].narrow(1, row, 1), keys, view.scale, end - 1,
+                                           span, view.lse[0].narrow(1, row, 1))
+                       .flatten(1));
+  }
+  return at::cat(rows, /*dim=*/1);
+}
+
+}  // namespace
 
 AnswerCapture::AnswerCapture(const ModelShape& shape,
                              const runtime::FullKvCache& cache,
-                             bool top_position)
-    : shape_(shape), cache_(cache), top_position_(top_position) {}
+                             const ScorerSet& scorers)
+    : shape_(shape), cache_(cache), scorers_(scorers) {
+  ends_ = std::any_of(scorers.begin(), scorers.end(),
+                      [](const auto& scorer) { return scorer->needs_ends(); });
+}
 
 void AnswerCapture::watch(const Probe& probe) {
   spans_.clear();
   for (const TokenSpan& span : probe.needle_spans) spans_.push_back({span.begin, span.end});
   num_needle_spans_ = static_cast<int64_t>(spans_.size());
   for (const TokenSpan& span : probe.answer_spans) spans_.push_back({span.begin, span.end});
+  num_answer_spans_ = static_cast<int64_t>(spans_.size()) - num_needle_spans_;
+  if (ends_) {
+    spans_.push_back({0, std::min(kSinkTokens, static_cast<int64_t>(probe.prompt.size()))});
+  }
+  top_n_ = 0;
+  for (const auto& scorer : scorers_) top_n_ = std::max(top_n_, scorer->top_needed(probe));
 }
 
 void AnswerCapture::on_layer(const model::LayerView& view) {
   if (view.layer == 0) {
     layer_mass_.clear();
+    layer_weight_.clear();
     layer_position_.clear();
     mass_.reset();
-    position_.reset();
   }
-  const int64_t n = view.q.size(2);
-  const int64_t num_keys = view.first_position + n;
+  const int64_t num_keys = view.first_position + view.q.size(2);
   if (view.attention_window > 0 && view.attention_window < num_keys) {
-    // The window has moved on: some of the context is out of sight, so that a
-    // score would measure the needle's place and not the head.
-    layer_mass_.push_back(at::full({shape_.num_query_heads, n, 2},
-                                   std::numeric_limits<float>::quiet_NaN(), view.lse.options()));
-    layer_position_.push_back(
-        at::full({shape_.num_query_heads, n}, -1, view.q.options().dtype(at::kLong)));
-    return;
+    mark_unreadable(view);
+  } else {
+    read_rows(view);
   }
+}
+
+void AnswerCapture::read_rows(const model::LayerView& view) {
   const at::Tensor q = view.q[0];
   const at::Tensor keys = cache_.keys(view.layer)[0];
   const at::Tensor lse = view.lse[0];
   const at::Tensor mass =
       kernels::span_attention(q, keys, view.scale, view.first_position, spans_, lse);
-  const auto num_spans = static_cast<int64_t>(spans_.size());
+  std::vector<at::Tensor> kinds{mass.narrow(2, 0, num_needle_spans_).sum(2),
+                                mass.narrow(2, num_needle_spans_, num_answer_spans_).sum(2)};
+  if (ends_) {
+    kinds.push_back(mass.select(2, mass.size(2) - 1));
+    kinds.push_back(recent_mass(view, keys));
+  }
+  layer_mass_.push_back(at::stack(kinds, /*dim=*/2));
+  if (top_n_ > 0) {
+    kernels::TopAttended top =
+        kernels::top_attended(q, keys, view.scale, view.first_position, top_n_, lse);
+    layer_weight_.push_back(std::move(top.weight));
+    layer_position_.push_back(std::move(top.position));
+  }
+}
+
+// The window has moved on: some of the context is out of sight, so that a score would measure the
+// needle's place and not the head.
+void AnswerCapture::mark_unreadable(const model::LayerView& view) {
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  const int64_t n = view.q.size(2);
   layer_mass_.push_back(
-      at::stack({mass.narrow(2, 0, num_needle_spans_).sum(2),
-                 mass.narrow(2, num_needle_spans_, num_spans - num_needle_spans_).sum(2)},
-                /*dim=*/2));
-  if (top_position_) {
-    layer_position_.push_back(kernels::top_attended(q, keys, view.scale, view.first_position,
-                                                    /*top_n=*/1, lse)
-                                  .position.squeeze(2));
+      at::full({shape_.num_query_heads, n, ends_ ? 4 : 2}, kNaN, view.lse.options()));
+  if (top_n_ > 0) {
+    const std::vector<int64_t> size{shape_.num_query_heads, n, top_n_};
+    layer_weight_.push_back(at::full(size, kNaN, view.lse.options()));
+    layer_position_.push_back(at::full(size, -1, view.lse.options().dtype(at::kLong)));
   }
 }
 
@@ -58,13 +100,14 @@ void AnswerCapture::gather() {
   if (static_cast<int64_t>(layer_mass_.size()) != shape_.num_layers) {
     throw std::logic_error("AnswerCapture: no complete pass was observed");
   }
-  const auto per_row = [](const at::Tensor& of_heads) {
-    return of_heads.to(at::kCPU).contiguous();
-  };
-  // [L, Hq, n, 2] -> [n, 2, L * Hq]: a row's numbers of one kind stand
-  // together.
-  mass_ = per_row(at::stack(layer_mass_).permute({2, 3, 0, 1}).flatten(2));
-  if (top_position_) position_ = per_row(at::stack(layer_position_).permute({2, 0, 1}).flatten(1));
+  // [L, Hq, n, x] -> a row's numbers of all heads stand together: [n, x, L * Hq] for the masses,
+  // [n, L * Hq, x] for the top positions.
+  const auto to_host = [](const at::Tensor& rows) { return rows.to(at::kCPU).contiguous(); };
+  mass_ = to_host(at::stack(layer_mass_).permute({2, 3, 0, 1}).flatten(2));
+  if (top_n_ > 0) {
+    weight_ = to_host(at::stack(layer_weight_).permute({2, 0, 1, 3}).flatten(1, 2));
+    position_ = to_host(at::stack(layer_position_).permute({2, 0, 1, 3}).flatten(1, 2));
+  }
 }
 
 HeadReading AnswerCapture::reading(int64_t row, int64_t token) {
@@ -72,12 +115,24 @@ HeadReading AnswerCapture::reading(int64_t row, int64_t token) {
   const int64_t num_heads = shape_.num_layers * shape_.num_query_heads;
   HeadReading reading;
   reading.token = token;
-  const float* mass = mass_.const_data_ptr<float>() + row * 2 * num_heads;
-  reading.needle_mass.assign(mass, mass + num_heads);
-  reading.answer_mass.assign(mass + num_heads, mass + 2 * num_heads);
-  if (top_position_) {
-    const int64_t* position = position_.const_data_ptr<int64_t>() + row * num_heads;
-    reading.top_position.assign(position, position + num_heads);
+  const float* mass = mass_.const_data_ptr<float>() + row * mass_.size(1) * num_heads;
+  const auto take = [&](std::vector<float>& kind) {
+    kind.assign(mass, mass + num_heads);
+    mass += num_heads;
+  };
+  take(reading.needle_mass);
+  take(reading.answer_mass);
+  if (ends_) {
+    take(reading.sink_mass);
+    take(reading.recent_mass);
+  }
+  if (top_n_ > 0) {
+    const int64_t size = num_heads * top_n_;
+    const float* weight = weight_.const_data_ptr<float>() + row * size;
+    const int64_t* position = position_.const_data_ptr<int64_t>() + row * size;
+    reading.top_n = top_n_;
+    reading.top_weight.assign(weight, weight + size);
+    reading.top_position.assign(position, position + size);
   }
   return reading;
 }

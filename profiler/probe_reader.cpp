@@ -28,11 +28,11 @@ int64_t reusable_prefix(std::span<const int64_t> a, std::span<const int64_t> b, 
 ProbeReader::ProbeReader(const MeasuredModel& model,
                          const ProfileOptions& options,
                          int64_t longest_context,
-                         bool top_position)
+                         const ScorerSet& scorers)
     : model_(model),
       options_(options),
       cache_(model.identity.shape.num_layers, {.reserve_tokens = longest_context}),
-      capture_(model.identity.shape, cache_, top_position) {}
+      capture_(model.identity.shape, cache_, scorers) {}
 
 ProbeAnswer ProbeReader::read(const Probe& probe) {
   prefill(probe);

@@ -26,11 +26,11 @@ struct ProbeAnswer {
 class ProbeReader {
  public:
   // `longest_context`: tokens of the longest
-  // probe with its answer, for which storage is taken.
+  // probe with its answer, for which storage is taken. The scores outlive the reader.
   ProbeReader(const MeasuredModel& model,
               const ProfileOptions& options,
               int64_t longest_context,
-              bool top_position);
+              const ScorerSet& scorers);
 
   [[nodiscard]] ProbeAnswer read(const Probe& probe);
 

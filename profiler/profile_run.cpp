@@ -11,6 +11,7 @@
 #include "profiler/answer_metrics.h"
 #include "profiler/option_check.h"
 #include "profiler/probe_reader.h"
+#include "profiler/repeat_reader.h"
 #include "profiler/scorer_registry.h"
 
 namespace headscope::profiler {
@@ -47,6 +48,7 @@ ProbeRecord describe(const Probe& probe) {
 }
 
 void check_probe(const Probe& probe) {
+  if (probe.repeat_period > 0) return static_cast<void>(repeat_begin(probe));
   const auto inside = [&](const std::vector<TokenSpan>& spans) {
     return !spans.empty() && std::all_of(spans.begin(), spans.end(), [&](const TokenSpan& span) {
       return span.begin >= 0 && span.begin < span.end &&
@@ -59,21 +61,33 @@ void check_probe(const Probe& probe) {
   }
 }
 
+// Nothing is asked of repeated tokens, so nothing can be answered wrongly.
+Trial run_repeats(const Probe& probe,
+                  int64_t chunk_tokens,
+                  const MeasuredModel& model,
+                  const ScorerSet& scorers) {
+  Trial trial{describe(probe), {}};
+  trial.record.success = true;
+  trial.record.gate_value = 1.0;
+  trial.samples =
+      score_probe(scorers, model.identity.shape, probe, {read_repeats(model, probe, chunk_tokens)});
+  return trial;
+}
+
 Trial run_probe(const Probe& probe,
                 double success_threshold,
                 ProbeReader& reader,
+                const ModelShape& shape,
                 const ScorerSet& scorers) {
   const ProbeAnswer answer = reader.read(probe);
-  Trial trial{describe(probe), {}};
+  Trial trial{describe(probe), score_probe(scorers, shape, probe, answer.steps)};
   trial.record.response = answer.text;
   trial.record.gate_value = rouge1_recall(probe.answer, answer.text);
   trial.record.success = trial.record.gate_value > success_threshold;
-  for (const auto& scorer : scorers) {
-    scorer->begin(probe);
-    for (const HeadReading& step : answer.steps) scorer->accumulate(step);
-    std::vector<float> samples = scorer->finish();
-    if (!trial.record.success) std::fill(samples.begin(), samples.end(), std::nanf(""));
-    trial.samples.emplace(scorer->name(), std::move(samples));
+  if (!trial.record.success) {
+    for (auto& [name, samples] : trial.samples) {
+      std::fill(samples.begin(), samples.end(), std::nanf(""));
+    }
   }
   return trial;
 }
@@ -214,6 +228,7 @@ ProfileOutcome profile_heads(const MeasuredModel& model,
   int64_t longest = 0;
   for (const Probe& probe : probes) {
     check_probe(probe);
+    if (probe.repeat_period > 0) continue;
     longest = std::max(longest, static_cast<int64_t>(probe.prompt.size()) +
                                     answer_limit(probe, options, model.decoder.config()));
   }
@@ -225,10 +240,7 @@ ProfileOutcome profile_heads(const MeasuredModel& model,
     }
   }
   const ScorerSet scorers = make_scorers(options.scores, shape, {options.srh_span});
-  const bool top_position = std::any_of(scorers.begin(), scorers.end(), [](const auto& scorer) {
-    return scorer->needs_top_position();
-  });
-  ProbeReader reader(model, options, longest, top_position);
+  ProbeReader reader(model, options, longest, scorers);
 
   int64_t done = outcome.num_resumed;
   progress.begin("probes", static_cast<int64_t>(probes.size()));
@@ -237,7 +249,10 @@ ProfileOutcome profile_heads(const MeasuredModel& model,
   for (const size_t index : order_by_prefix(probes)) {
     if (trials.has(index)) continue;
     if (progress.interrupted()) break;
-    trials.add(index, run_probe(probes[index], options.success_threshold, reader, scorers));
+    const Probe& probe = probes[index];
+    trials.add(index, probe.repeat_period > 0
+                          ? run_repeats(probe, options.chunk_tokens, model, scorers)
+                          : run_probe(probe, options.success_threshold, reader, shape, scorers));
     progress.advance(++done);
     if (store != nullptr &&
         std::chrono::duration<double>(Clock::now() - saved).count() > options.save_every_seconds) {

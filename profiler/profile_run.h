@@ -24,7 +24,8 @@
 namespace headscope::profiler {
 
 struct ProfileOptions {
-  std::vector<std::string> scores = {"srh", "srh_paper", "srh_code", "retrieval"};
+  std::vector<std::string> scores = {"srh", "srh_paper", "srh_code", "retrieval",
+                                     "r2",  "sink",      "recency"};  // default_scores()
   SpanChoice srh_span =
       SpanChoice::kNeedle;           // what `srh` sums over; the other scores use the answer
   double success_threshold = 0.5;    // 0..1: rouge1_recall() of the answer must exceed it

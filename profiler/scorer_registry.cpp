@@ -3,7 +3,12 @@
 #include <algorithm>
 
 #include "outputs/input_error.h"
+#include "profiler/scores/echo.h"
+#include "profiler/scores/induction.h"
+#include "profiler/scores/r2.h"
+#include "profiler/scores/recency.h"
 #include "profiler/scores/retrieval.h"
+#include "profiler/scores/sink.h"
 #include "profiler/scores/srh.h"
 #include "profiler/scores/srh_code.h"
 #include "profiler/scores/srh_paper.h"
@@ -31,6 +36,11 @@ constexpr Entry kScorers[] = {
     {"srh_paper", make_plain<SrhPaperScorer>},
     {"srh_code", make_plain<SrhCodeScorer>},
     {"retrieval", make_plain<RetrievalScorer>},
+    {"r2", make_plain<R2Scorer>},
+    {"echo", make_plain<EchoScorer>},
+    {"induction", make_plain<InductionScorer>},
+    {"sink", make_plain<SinkScorer>},
+    {"recency", make_plain<RecencyScorer>},
 };
 
 }  // namespace
@@ -38,6 +48,20 @@ constexpr Entry kScorers[] = {
 std::vector<std::string> scorer_names() {
   std::vector<std::string> names;
   for (const Entry& entry : kScorers) names.emplace_back(entry.name);
+  return names;
+}
+
+std::vector<std::string> default_scores(const std::vector<Probe>& probes) {
+  ModelShape any_shape;
+  any_shape.num_layers = any_shape.num_query_heads = any_shape.num_kv_heads = 1;
+  std::vector<std::string> names;
+  for (const auto& scorer : make_scorers(scorer_names(), any_shape)) {
+    const bool repeated = scorer->source() == ScoreSource::kRepeatedTokens;
+    if (std::any_of(probes.begin(), probes.end(),
+                    [&](const Probe& probe) { return (probe.repeat_period > 0) == repeated; })) {
+      names.push_back(scorer->name());
+    }
+  }
   return names;
 }
 

@@ -20,6 +20,7 @@ struct ProfileCommand {
   std::string out;
   std::string span = "needle";
   bool resume = false;
+  bool default_scores = true;
   ProbeOptions probes;
   profiler::ProfileOptions run;
 };
@@ -61,6 +62,7 @@ void run_profile(Session& session, ProfileCommand& command) {
   session.console.message("prompt format " + writer.format_name() +
                           (writer.note().empty() ? "" : ": " + writer.note()));
   const std::vector<profiler::Probe> probes = build_probes(command.probes, writer);
+  if (command.default_scores) command.run.scores = profiler::default_scores(probes);
 
   Provenance made = session.provenance(model);
   command.probes.describe(writer, made);
@@ -88,10 +90,11 @@ void setup_profile(CLI::App& app, Session& session) {
   sub->add_option("model", command->model, "Model directory, GGUF file or cached hub id")
       ->required();
   sub->add_option("--out", command->out, "The profile to write (HDF5)")->required();
-  sub->add_option("--scores", command->run.scores, "Scores, comma-separated")
+  sub->add_option("--scores", command->run.scores,
+                  "Scores, comma-separated (default: all that the probes can tell)")
       ->delimiter(',')
       ->check(CLI::IsMember(profiler::scorer_names()))
-      ->capture_default_str();
+      ->each([command](const std::string&) { command->default_scores = false; });
   add_probe_options(*sub, command->probes);
   sub->add_option("--span", command->span, "What srh sums over: the needle statement or the answer")
       ->check(CLI::IsMember({"needle", "answer"}))

@@ -17,7 +17,7 @@ class RetrievalScorer final : public HeadScorer {
  public:
   explicit RetrievalScorer(const ModelShape& shape);
   [[nodiscard]] std::string name() const override { return "retrieval"; }
-  [[nodiscard]] bool needs_top_position() const override { return true; }
+  [[nodiscard]] int64_t top_needed(const Probe& probe) const override;
   void begin(const Probe& probe) override;
   void accumulate(const HeadReading& step) override;
   [[nodiscard]] std::vector<float> finish() override;
@@ -25,6 +25,7 @@ class RetrievalScorer final : public HeadScorer {
  private:
   size_t num_heads_ = 0;                      // of all layers together
   std::map<int64_t, int64_t> answer_tokens_;  // position -> id
+  bool any_token_ = false;                    // a control: there is no right token
   std::vector<float> hits_;                   // NaN once a step could not be read
 };
 

@@ -20,7 +20,7 @@ class SpanMassScorer : public HeadScorer {
 
  protected:
   // `occurrences`: how many positions of the span hold the emitted token, 0 or
-  // more.
+  // more; 1 at every step of a control.
   [[nodiscard]] virtual float weight(int64_t occurrences) const = 0;
   // From the sum over steps to the sample; `num_hits` steps emitted a token of
   // the span.
@@ -30,6 +30,7 @@ class SpanMassScorer : public HeadScorer {
   SpanChoice span_;
   size_t num_heads_ = 0;              // of all layers together
   std::vector<int64_t> span_tokens_;  // the spans' ids
+  bool every_step_ = false;           // a control: there is no right token
   std::vector<float> sum_;
   int64_t num_hits_ = 0;
 };

@@ -4,7 +4,6 @@
 
 #include "analysis/head_ranking.h"
 #include "profiler/profile_run.h"
-#include "profiler/scorer_registry.h"
 #include "tests/profiler/planted_setup.h"
 
 namespace headscope::testing {
@@ -57,16 +56,18 @@ TEST_CASE("impossible planted models are refused", "[profiler]") {
   }
 }
 
-TEST_CASE("the planted head answers every probe and ranks first under every score", "[profiler]") {
+TEST_CASE("the planted head answers every probe and ranks first under every retrieval score",
+          "[profiler]") {
   const PlantedModelOptions options =
       GENERATE(shape(3, 4, 4, {1, 2}), shape(4, 4, 2, {2, 3}), shape(5, 9, 3, {3, 7}),
-               shape(2, 4, 1, {1, 0}), shape(3, 8, 1, {2, 5}), shape(6, 2, 1, {5, 1}));
+               shape(2, 4, 1, {1, 0}), shape(3, 10, 2, {2, 6}), shape(3, 14, 2, {1, 13}),
+               shape(3, 8, 1, {2, 5}), shape(6, 2, 1, {5, 1}));
   INFO(options.num_layers << " layers, " << options.num_query_heads << " query heads, "
                           << options.num_kv_heads << " KV heads, planted (" << options.planted.layer
                           << ", " << options.planted.head << ")");
   const PlantedSetup planted(options);
   profiler::ProfileOptions profile_options;
-  profile_options.scores = profiler::scorer_names();
+  profile_options.scores = {"srh", "srh_paper", "srh_code", "retrieval", "r2"};
   profiler::SilentProgress silent;
   const HeadProfile profile =
       profiler::profile_heads(planted.model(), planted.probes(), profile_options, {}, silent)
