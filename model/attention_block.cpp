@@ -36,7 +36,8 @@ at::Tensor attend_layer(const ModelConfig& config,
                           .v = by_head.narrow(1, hq + hkv, hkv),
                           .scale = 1.0 / std::sqrt(static_cast<double>(config.head_dim)),
                           .attention_window = window};
-  const runtime::LayerAttention attention = pass.cache->attend(step);
+  runtime::LayerAttention attention = pass.cache->attend(step);
+  if (pass.head_mask != nullptr) attention.z = pass.head_mask->apply(layer, attention.z);
   if (pass.observer != nullptr) {
     pass.observer->on_layer({.layer = layer,
                              .first_position = pass.first_position,

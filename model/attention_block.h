@@ -7,6 +7,7 @@
 
 #include "model/config.h"
 #include "model/decoder_weights.h"
+#include "model/head_mask.h"
 #include "model/observer.h"
 #include "model/rotary.h"
 #include "runtime/kv_cache.h"
@@ -19,12 +20,13 @@ struct ForwardPass {
   int64_t num_tokens = 0;      // n, per sequence
   int64_t first_position = 0;  // of the first new token
   RotaryTable rotary;
-  runtime::KvCache* cache = nullptr;  // not owned
-  Observer* observer = nullptr;       // not owned, may be null
+  runtime::KvCache* cache = nullptr;    // not owned
+  Observer* observer = nullptr;         // not owned, may be null
+  const HeadMask* head_mask = nullptr;  // not owned, may be null
 };
 
-// Normalises, projects to q, k and v, rotates, lets the cache attend, shows all of it to the
-// observer. Returns z with the heads side by side: [B, n, Hq * head_dim].
+// Normalises, projects to q, k and v, rotates, lets the cache attend, masks heads, shows all of it
+// to the observer. Returns z with the heads side by side: [B, n, Hq * head_dim].
 [[nodiscard]] at::Tensor attend_layer(const ModelConfig& config,
                                       const LayerWeights& weights,
                                       int64_t layer,

@@ -62,6 +62,12 @@ void check_token_ids(std::span<const int64_t> tokens, int64_t vocab_size) {
   }
 }
 
+void check_mask(const HeadMask* mask, const ModelConfig& config) {
+  if (mask == nullptr || mask->num_layers() == config.num_layers) return;
+  throw std::invalid_argument("Decoder: head_mask is for " + std::to_string(mask->num_layers()) +
+                              " layers, expected " + std::to_string(config.num_layers));
+}
+
 // Sequences' last token of [B * n, size] or [B, n, size].
 at::Tensor last_rows(const at::Tensor& rows, int64_t batch, int64_t n) {
   return rows.view({batch, n, -1}).select(1, n - 1);
@@ -90,12 +96,14 @@ at::Tensor Decoder::Impl::run(const at::Tensor& tokens,
   const int64_t n = tokens.size(1);
   const int64_t first = cache.next_position();
   check_positions(first, n, position_limit);
+  check_mask(options.head_mask, config);
   const ForwardPass pass{.batch = batch,
                          .num_tokens = n,
                          .first_position = first,
                          .rotary = rotary.table(first, n),
                          .cache = &cache,
-                         .observer = options.observer};
+                         .observer = options.observer,
+                         .head_mask = options.head_mask};
   at::Tensor hidden = at::embedding(weights.embedding, tokens.reshape({-1}));
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     const LayerWeights& w = weights.layers[static_cast<size_t>(layer)];
@@ -176,8 +184,9 @@ at::Tensor Decoder::prefill(std::span<const int64_t> tokens,
     const bool is_last = done + length == num_tokens;
     if (is_last) cache.expect_end_of_prompt();
     const LogitRows rows = all_rows || is_last ? options.logits : LogitRows::kNone;
-    const at::Tensor chunk_logits = impl_->run(ids.narrow(1, done, length), cache,
-                                               {.logits = rows, .observer = options.observer});
+    const at::Tensor chunk_logits =
+        impl_->run(ids.narrow(1, done, length), cache,
+                   {.logits = rows, .observer = options.observer, .head_mask = options.head_mask});
     if (all_rows && length < num_tokens) {
       if (!logits.defined()) {
         logits = at::empty({1, num_tokens, impl_->config.vocab_size}, chunk_logits.options());

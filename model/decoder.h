@@ -1,6 +1,6 @@
-// A decoder-only transformer on CPU or CUDA through LibTorch: RMSNorm, rotary embedding, grouped-query
-// attention, SwiGLU. Attention goes through a runtime::KvCache, so that compressed caches need no
-// other decoder.
+// A decoder-only transformer on CPU or CUDA through LibTorch: RMSNorm, rotary embedding,
+// grouped-query attention, SwiGLU. Attention goes through a runtime::KvCache, so that compressed
+// caches need no other decoder.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,6 +10,7 @@
 #include <span>
 
 #include "model/config.h"
+#include "model/head_mask.h"
 #include "model/observer.h"
 #include "model/weights.h"
 #include "runtime/kv_cache.h"
@@ -20,27 +21,33 @@ enum class LogitRows { kNone, kLast, kAll };
 
 struct ForwardOptions {
   LogitRows logits = LogitRows::kLast;
-  Observer* observer = nullptr;  // not owned
+  Observer* observer = nullptr;         // not owned
+  const HeadMask* head_mask = nullptr;  // not owned; null = every head as it is
 };
 
 struct PrefillOptions {
   int64_t chunk_tokens = 1024;  // transient memory is bounded by this, not by the prompt
   LogitRows logits = LogitRows::kLast;
   Observer* observer = nullptr;
+  const HeadMask* head_mask = nullptr;
 };
 
 class Decoder {
  public:
   // Loads every weight at `dtype` on `device`. Weights that the config does not call for, or that
   // are missing or of another shape, raise InputError with the tensor's name.
-  Decoder(const ModelConfig& config, const WeightSource& weights, at::ScalarType dtype, at::Device device);
+  Decoder(const ModelConfig& config,
+          const WeightSource& weights,
+          at::ScalarType dtype,
+          at::Device device);
   ~Decoder();
   Decoder(Decoder&&) noexcept;
   Decoder& operator=(Decoder&&) noexcept;
 
-  // One pass over n new tokens, which take positions cache.next_position() on. Throws InputError when
-  // they would pass the model's positions.
-  // Returns logits float32: [B, n, vocab] (kAll), [B, 1, vocab] (kLast), undefined (kNone).
+  // One pass over n new tokens, which take positions cache.next_position() on. Throws InputError
+  // when they would pass the model's positions; std::invalid_argument for a head mask of another
+  // model's shape. Returns logits float32: [B, n, vocab] (kAll), [B, 1, vocab] (kLast), undefined
+  // (kNone).
   at::Tensor forward(const at::Tensor& tokens,  // [B, n] int64
                      runtime::KvCache& cache,
                      const ForwardOptions& options = {}) const;

@@ -67,13 +67,14 @@ AnswerEnd decode_greedily(const MeasuredModel& model,
                           runtime::KvCache& cache,
                           int64_t first_token,
                           const AnswerLimits& limits,
-                          model::Observer* observer) {
+                          model::Observer* observer,
+                          const model::HeadMask* head_mask) {
   AnswerEnd answer(model, limits);
   const int64_t last_position = model::position_limit(model.decoder.config());
   int64_t token = first_token;
   while (answer.take(token) && !answer.is_full() && cache.next_position() < last_position) {
-    const at::Tensor logits =
-        model.decoder.forward(at::full({1, 1}, token, at::kLong), cache, {.observer = observer});
+    const at::Tensor logits = model.decoder.forward(at::full({1, 1}, token, at::kLong), cache,
+                                                    {.observer = observer, .head_mask = head_mask});
     token = greedy_choice(logits);
   }
   return answer;

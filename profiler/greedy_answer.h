@@ -44,12 +44,13 @@ class AnswerEnd {
 [[nodiscard]] int64_t greedy_choice(const at::Tensor& logits);
 
 // Goes on from `first_token`, which was emitted but did not yet go through the
-// model. Stops early at the model's last position.
+// model. Stops early at the model's last position. A `head_mask` must be that of the prompt's pass.
 [[nodiscard]] AnswerEnd decode_greedily(const MeasuredModel& model,
                                         runtime::KvCache& cache,
                                         int64_t first_token,
                                         const AnswerLimits& limits,
-                                        model::Observer* observer = nullptr);
+                                        model::Observer* observer = nullptr,
+                                        const model::HeadMask* head_mask = nullptr);
 
 // Bytes that are no UTF-8 replaced by U+FFFD: a model may emit half a
 // character.

@@ -25,12 +25,6 @@ struct Trial {
   std::map<std::string, std::vector<float>> samples;
 };
 
-std::string prompt_hash(const std::vector<int64_t>& prompt) {
-  std::string text;
-  for (const int64_t id : prompt) text += std::to_string(id) + ' ';
-  return sha256_hex(text);
-}
-
 ProbeRecord describe(const Probe& probe) {
   ProbeRecord record;
   record.id = probe.id;
@@ -201,6 +195,12 @@ Provenance complete_provenance(Provenance provenance, const ProfileOptions& opti
 }
 
 }  // namespace
+
+std::string prompt_hash(const std::vector<int64_t>& prompt) {
+  std::string text;
+  for (const int64_t id : prompt) text += std::to_string(id) + ' ';
+  return sha256_hex(text);
+}
 
 void ProfileOptions::validate(const ModelShape& shape) const {
   static_cast<void>(make_scorers(scores, shape, {srh_span}));

@@ -46,6 +46,9 @@ struct ProfileOutcome {
   int64_t num_resumed = 0;  // probes taken from the store
 };
 
+// ProbeRecord::prompt_hash of these token ids.
+[[nodiscard]] std::string prompt_hash(const std::vector<int64_t>& prompt);
+
 // Runs every probe that the store does not hold yet. `provenance` is what the profile will carry;
 // the run fills its `options` and `seconds`. An interrupted run saves to the store (when there is
 // one) and returns what it has. InputError: a probe longer than the model's positions, or a store
