@@ -9,6 +9,8 @@
 #include <random>
 #include <stdexcept>
 
+#include "analysis/seeded_shuffle.h"
+
 namespace headscope::analysis {
 namespace {
 
@@ -181,10 +183,7 @@ SplitHalf split_half(const std::vector<float>& samples,
   double sum_spearman = 0.0;
   double sum_jaccard = 0.0;
   for (int64_t split = 0; split < options.num_splits; ++split) {
-    // Fisher-Yates by hand: std::shuffle differs between libraries.
-    for (size_t i = counted.size() - 1; i > 0; --i) {
-      std::swap(counted[i], counted[random() % (i + 1)]);
-    }
+    seeded_shuffle(counted, random);
     const auto begin = counted.cbegin();
     const std::vector<double> first = mean_scores(samples, num_heads, begin, begin + middle);
     const std::vector<double> second =

@@ -9,23 +9,19 @@
 namespace headscope::model {
 namespace {
 
-std::string name_of(const HeadId& head) {
-  return std::to_string(head.layer) + "-" + std::to_string(head.head);
-}
-
 void check_head(const MaskedHead& masked, const ModelShape& shape) {
   const HeadId& head = masked.head;
   if (head.layer < 0 || head.layer >= shape.num_layers || head.head < 0 ||
       head.head >= shape.num_query_heads) {
     throw std::invalid_argument("HeadMask: expected heads of " + std::to_string(shape.num_layers) +
                                 " layers with " + std::to_string(shape.num_query_heads) +
-                                " query heads, found " + name_of(head));
+                                " query heads, found " + head_name(head));
   }
   const at::Tensor& replacement = masked.replacement;
   if (replacement.defined() && (replacement.dim() != 1 || replacement.size(0) != shape.head_dim ||
                                 !replacement.is_floating_point())) {
     throw std::invalid_argument("HeadMask: expected " + std::to_string(shape.head_dim) +
-                                " numbers in place of head " + name_of(head) +
+                                " numbers in place of head " + head_name(head) +
                                 ", found another shape or type");
   }
 }
@@ -46,7 +42,7 @@ HeadMask::HeadMask(const ModelShape& shape,
   for (const MaskedHead& masked : heads) {
     check_head(masked, shape);
     if (!seen.insert(masked.head).second) {
-      throw std::invalid_argument("HeadMask: head " + name_of(masked.head) + " is given twice");
+      throw std::invalid_argument("HeadMask: head " + head_name(masked.head) + " is given twice");
     }
     const auto layer = static_cast<size_t>(masked.head.layer);
     indices[layer].push_back(masked.head.head);

@@ -317,8 +317,8 @@ void check(const HeadMatrix& scores, const HeatmapOptions& options) {
   for (const HeadId& id : options.marked) {
     if (id.layer < 0 || id.layer >= scores.num_layers || id.head < 0 ||
         id.head >= scores.num_heads) {
-      throw std::invalid_argument("write_heatmap: marked head " + std::to_string(id.layer) + "-" +
-                                  std::to_string(id.head) + " is out of range");
+      throw std::invalid_argument("write_heatmap: marked head " + head_name(id) +
+                                  " is out of range");
     }
   }
 }

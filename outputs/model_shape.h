@@ -16,6 +16,11 @@ struct HeadId {
   auto operator<=>(const HeadId&) const = default;
 };
 
+// "21-8", as the Retrieval_Head family of files spells heads: layer, then query head.
+[[nodiscard]] inline std::string head_name(const HeadId& id) {
+  return std::to_string(id.layer) + "-" + std::to_string(id.head);
+}
+
 // One KV head: a distinct type, so that it cannot be passed where a query head is meant.
 struct KvHeadId {
   int64_t layer = 0;

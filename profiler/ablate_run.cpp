@@ -1,7 +1,5 @@
 #include "profiler/ablate_run.h"
 
-#include <algorithm>
-#include <cmath>
 #include <map>
 #include <memory>
 #include <set>
@@ -170,17 +168,6 @@ std::vector<AblationRow> summarise(const std::vector<AblationArm>& arms, const S
   return rows;
 }
 
-int64_t longest_probe(const MeasuredModel& model,
-                      const std::vector<Probe>& probes,
-                      const ProfileOptions& answers) {
-  int64_t longest = 0;
-  for (const Probe& probe : probes) {
-    longest = std::max(longest, static_cast<int64_t>(probe.prompt.size()) +
-                                    answer_limit(probe, answers, model.decoder.config()));
-  }
-  return longest;
-}
-
 }  // namespace
 
 void AblateOptions::validate(const ModelShape& shape) const {
@@ -198,7 +185,8 @@ AblateOutcome ablate(const MeasuredModel& model,
   if (probes.empty()) throw InputError("probes", "at least one", "none");
   const bool with_means = options.mode == MaskMode::kMean;
   if (with_means && mean_prompts.empty()) throw InputError("mean prompts", "at least one", "none");
-  MaskedAnswers answers(model, options, longest_probe(model, probes, options.answers));
+  MaskedAnswers answers(model, options,
+                        longest_context(probes, options.answers, model.decoder.config()));
 
   std::vector<AblationArm> asked{{"none", "", {}}};
   asked.insert(asked.end(), arms.begin(), arms.end());

@@ -5,19 +5,14 @@
 #include <cstdlib>
 #include <map>
 #include <random>
-#include <utility>
 
 #include "analysis/head_ranking.h"
+#include "analysis/seeded_shuffle.h"
 #include "outputs/input_error.h"
 #include "profiler/option_check.h"
 
 namespace headscope::profiler {
 namespace {
-
-// Raw draws only: standard distributions differ between libraries.
-void shuffle(std::vector<HeadId>& heads, std::mt19937_64& random) {
-  for (size_t i = heads.size(); i > 1; --i) std::swap(heads[i - 1], heads[random() % i]);
-}
 
 // The candidate nearest to `layer`, the first of equals; `candidates` is not empty.
 size_t nearest(const std::vector<HeadId>& candidates, int64_t layer) {
@@ -71,7 +66,7 @@ std::vector<AblationArm> choose_arms(
   std::mt19937_64 random(seed);
   for (int64_t draw = 1; draw <= draws; ++draw) {
     std::vector<HeadId> candidates = others;
-    shuffle(candidates, random);
+    analysis::seeded_shuffle(candidates, random);
     arms.push_back({"random-" + std::to_string(draw), score, match_layers(best, candidates)});
   }
   std::reverse(others.begin(), others.end());

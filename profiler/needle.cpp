@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "analysis/seeded_shuffle.h"
 #include "outputs/input_error.h"
 
 namespace headscope::profiler {
@@ -42,14 +43,6 @@ const std::vector<std::string>& subject_nouns() {
   return nouns;
 }
 
-// Raw draws only: standard distributions differ between libraries.
-template <typename T>
-void shuffle(std::vector<T>& items, std::mt19937_64& random) {
-  for (size_t i = items.size(); i > 1; --i) {
-    std::swap(items[i - 1], items[random() % i]);
-  }
-}
-
 std::vector<std::string> shuffled_subjects(std::mt19937_64& random) {
   std::vector<std::string> subjects;
   for (const std::string& quality : subject_qualities()) {
@@ -57,7 +50,7 @@ std::vector<std::string> shuffled_subjects(std::mt19937_64& random) {
       subjects.push_back(quality + " " + noun);
     }
   }
-  shuffle(subjects, random);
+  analysis::seeded_shuffle(subjects, random);
   return subjects;
 }
 
@@ -135,7 +128,7 @@ std::vector<Needle> built_in_needles(int64_t count,
   const std::vector<std::string> subjects = shuffled_subjects(random);
   check_request(count, families, static_cast<int64_t>(subjects.size()));
   std::vector<std::string> words = needle_answer_words();
-  shuffle(words, random);
+  analysis::seeded_shuffle(words, random);
 
   std::vector<Needle> needles;
   std::set<uint64_t> used_numbers;

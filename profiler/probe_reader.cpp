@@ -118,4 +118,16 @@ int64_t answer_limit(const Probe& probe,
   return std::max<int64_t>(1, std::min(wanted, room));
 }
 
+int64_t longest_context(const std::vector<Probe>& probes,
+                        const ProfileOptions& options,
+                        const model::ModelConfig& config) {
+  int64_t longest = 0;
+  for (const Probe& probe : probes) {
+    if (probe.repeat_period > 0) continue;
+    longest = std::max(
+        longest, static_cast<int64_t>(probe.prompt.size()) + answer_limit(probe, options, config));
+  }
+  return longest;
+}
+
 }  // namespace headscope::profiler

@@ -56,4 +56,10 @@ class ProbeReader {
                                    const ProfileOptions& options,
                                    const model::ModelConfig& config);
 
+// Tokens of the longest question with its answer: the storage that a cache for all of them takes.
+// Probes of repeated tokens have no answer and are not looked at. InputError as answer_limit().
+[[nodiscard]] int64_t longest_context(const std::vector<Probe>& probes,
+                                      const ProfileOptions& options,
+                                      const model::ModelConfig& config);
+
 }  // namespace headscope::profiler

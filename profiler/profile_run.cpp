@@ -225,13 +225,8 @@ ProfileOutcome profile_heads(const MeasuredModel& model,
   const ModelShape& shape = model.identity.shape;
   options.validate(shape);
   if (probes.empty()) throw InputError("probes", "at least one", "none");
-  int64_t longest = 0;
-  for (const Probe& probe : probes) {
-    check_probe(probe);
-    if (probe.repeat_period > 0) continue;
-    longest = std::max(longest, static_cast<int64_t>(probe.prompt.size()) +
-                                    answer_limit(probe, options, model.decoder.config()));
-  }
+  for (const Probe& probe : probes) check_probe(probe);
+  const int64_t longest = longest_context(probes, options, model.decoder.config());
   Trials trials(probes, model.identity, complete_provenance(provenance, options));
   ProfileOutcome outcome;
   if (store != nullptr) {

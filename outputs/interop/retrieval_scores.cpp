@@ -31,7 +31,7 @@ std::optional<HeadId> parse_key(const std::string& key) {
     return std::nullopt;
   }
   // "00-1" would stand beside "0-1".
-  if (std::to_string(id.layer) + "-" + std::to_string(id.head) != key) return std::nullopt;
+  if (head_name(id) != key) return std::nullopt;
   return id;
 }
 
@@ -57,8 +57,9 @@ void check_complete(const std::map<HeadId, std::vector<float>>& trials,
                     const std::string& where) {
   for (int64_t layer = 0; layer < scores.num_layers; ++layer) {
     for (int64_t head = 0; head < scores.num_query_heads; ++head) {
-      const auto found = trials.find({layer, head});
-      const std::string key = std::to_string(layer) + "-" + std::to_string(head);
+      const HeadId id{layer, head};
+      const auto found = trials.find(id);
+      const std::string key = head_name(id);
       if (found == trials.end()) throw InputError(where, "a head '" + key + "'", "none");
       const auto length = static_cast<int64_t>(found->second.size());
       if (length != scores.num_trials) {

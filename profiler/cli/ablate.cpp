@@ -75,8 +75,7 @@ Json result_json(const profiler::AblateOutcome& outcome,
 std::string heads_text(const std::vector<HeadId>& heads) {
   std::string text;
   for (const HeadId& head : heads) {
-    text +=
-        (text.empty() ? "" : " ") + std::to_string(head.layer) + "-" + std::to_string(head.head);
+    text += (text.empty() ? "" : " ") + head_name(head);
   }
   return text;
 }
@@ -110,11 +109,9 @@ std::string result_text(const profiler::AblateOutcome& outcome, const AblateComm
 void dry_run(const Session& session, const AblateCommand& command) {
   profiler::RunSize size;
   size.longest_context = command.probes.longest_context() + command.run.answers.max_answer_tokens;
-  const int64_t probes = static_cast<int64_t>(command.probes.grid.context_lengths.size() *
-                                              command.probes.grid.depths.size()) *
-                         command.probes.grid.needles_per_cell;
   size.prompt_tokens = command.num_arms() * command.probes.prompt_tokens();
-  size.decode_tokens = command.num_arms() * probes * command.run.answers.extra_answer_tokens;
+  size.decode_tokens =
+      command.num_arms() * command.probes.num_probes() * command.run.answers.extra_answer_tokens;
   size.chunk_tokens = command.run.answers.chunk_tokens;
   emit_estimate(session, command.model, size);
 }

@@ -57,8 +57,7 @@ std::string top_line(const HeadMatrix& mean, size_t count) {
   line.precision(3);
   const auto ranked = analysis::rank_heads(mean);
   for (size_t i = 0; i < count && i < ranked.size() && !std::isnan(ranked[i].score); ++i) {
-    line << (i ? ", " : "") << ranked[i].head.layer << "-" << ranked[i].head.head << " ("
-         << ranked[i].score << ")";
+    line << (i ? ", " : "") << head_name(ranked[i].head) << " (" << ranked[i].score << ")";
   }
   return line.str();
 }

@@ -39,6 +39,11 @@ void ProbeOptions::validate() const {
   }
 }
 
+int64_t ProbeOptions::num_probes() const {
+  return static_cast<int64_t>(grid.context_lengths.size() * grid.depths.size()) *
+         grid.needles_per_cell;
+}
+
 int64_t ProbeOptions::longest_context() const {
   return *std::max_element(grid.context_lengths.begin(), grid.context_lengths.end());
 }
@@ -78,13 +83,10 @@ void add_probe_options(CLI::App& app, ProbeOptions& options) {
 
 std::vector<profiler::Probe> build_probes(const ProbeOptions& options,
                                           const profiler::PromptWriter& writer) {
-  const int64_t wanted =
-      static_cast<int64_t>(options.grid.context_lengths.size() * options.grid.depths.size()) *
-      options.grid.needles_per_cell;
   const std::vector<profiler::Needle> needles =
       options.needles.empty()
-          ? profiler::built_in_needles(std::min<int64_t>(wanted, 500), options.grid.seed,
-                                       needle_kinds(options.families))
+          ? profiler::built_in_needles(std::min<int64_t>(options.num_probes(), 500),
+                                       options.grid.seed, needle_kinds(options.families))
           : profiler::read_needle_file(options.needles);
   profiler::Haystack haystack = options.haystack.empty()
                                     ? profiler::Haystack::prose(options.grid.seed)

@@ -22,7 +22,8 @@ struct ProbeOptions {
 
   // InputError for what can be told before a model is opened.
   void validate() const;
-  // Sums over all probes, for the estimate of a dry run.
+  // Of all probes, for the estimate of a dry run: how many, tokens of the longest, tokens in all.
+  [[nodiscard]] int64_t num_probes() const;
   [[nodiscard]] int64_t longest_context() const;
   [[nodiscard]] int64_t prompt_tokens() const;
   // What the profile's provenance says of them.
