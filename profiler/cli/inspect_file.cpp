@@ -13,6 +13,7 @@
 #include "outputs/interop/retrieval_scores.h"
 #include "outputs/plan_file.h"
 #include "outputs/profile_file.h"
+#include "profiler/cli/curve_report.h"
 
 namespace headscope::cli {
 namespace {
@@ -81,9 +82,8 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
   }
   json["error_curves"] = Json::object();
   for (const auto& [name, curves] : profile.error_curves) {
-    json["error_curves"][name] = {{"budgets", curves.budgets}, {"tasks", curves.tasks}};
-    text << "  error curves " << name << ": " << curves.budgets.size() << " budgets, "
-         << curves.tasks.size() << " tasks\n";
+    json["error_curves"][name] = curves_json(curves, profile.model.shape.num_layers);
+    text << curves_text(name, curves, profile.model.shape.num_layers);
   }
   session.emit(json, text.str());
 }

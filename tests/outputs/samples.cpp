@@ -102,6 +102,12 @@ HeadProfile sample_profile() {
     curves.kv_head.push_back(static_cast<float>(i) * 0.125F);
   }
   curves.layer = {0.5F, 0.25F, 0.75F, 0.5F, 1.0F, 0.0F};
+  curves.task_weights = {0.75, 0.25};
+  curves.kv_head_squared.assign(12, 0.0625F);
+  curves.prompt_task = {0, 1, 1};
+  curves.prompt_layer.assign(18, 0.375F);
+  curves.kl_budgets = {32};
+  curves.prompt_kl.assign(9, 0.015625F);
   return profile;
 }
 
