@@ -101,7 +101,8 @@ void compare(const std::vector<int64_t>& plan,
     moved += difference;
     most = std::max(most, difference);
   }
-  mean = static_cast<double>(moved) / static_cast<double>(plan.size());
+  // A token that moves is missing in one layer and is one too many in another.
+  mean = static_cast<double>(moved) / 2.0 / static_cast<double>(plan.size());
 }
 
 }  // namespace
