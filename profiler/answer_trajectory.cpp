@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "model/rotary.h"
-#include "profiler/greedy_answer.h"
 #include "runtime/compressor.h"
 
 namespace headscope::profiler {
@@ -46,15 +45,33 @@ at::Tensor AnswerTrajectory::logits_of(runtime::KvCache& cache) const {
                                 {.logits = model::LogitRows::kAll})[0];
 }
 
-double AnswerTrajectory::divergence(const BudgetPlan& plan) {
+std::unique_ptr<runtime::RaggedKvCache> AnswerTrajectory::compressed(const BudgetPlan& plan) {
   cache_.truncate(prompt_tokens_);
+  return runtime::compress(cache_, plan);
+}
+
+double AnswerTrajectory::divergence(runtime::RaggedKvCache& compressed) {
   if (!reference_.defined()) {
     // Fed in one pass, as the compressed caches are: equal caches then give equal logits.
+    cache_.truncate(prompt_tokens_);
     reference_ = logits_of(cache_);
     cache_.truncate(prompt_tokens_);
   }
-  const auto compressed = runtime::compress(cache_, plan);
-  return kl_divergence(reference_, logits_of(*compressed)).mean().item<double>();
+  const at::Tensor logits = logits_of(compressed);
+  compressed.truncate(prompt_tokens_);
+  return kl_divergence(reference_, logits).mean().item<double>();
+}
+
+std::string AnswerTrajectory::answer(const AnswerLimits& limits) {
+  cache_.truncate(prompt_tokens_);
+  const std::string text = decode_greedily(model_, cache_, tokens_.front(), limits).text();
+  cache_.truncate(prompt_tokens_);
+  return text;
+}
+
+std::string AnswerTrajectory::answer(runtime::RaggedKvCache& compressed,
+                                     const AnswerLimits& limits) const {
+  return decode_greedily(model_, compressed, tokens_.front(), limits).text();
 }
 
 }  // namespace headscope::profiler

@@ -5,13 +5,17 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "model/observer.h"
 #include "outputs/budget_plan.h"
+#include "profiler/greedy_answer.h"
 #include "profiler/measured_model.h"
 #include "profiler/task.h"
 #include "runtime/full_kv_cache.h"
+#include "runtime/ragged_kv_cache.h"
 
 namespace headscope::profiler {
 
@@ -35,15 +39,23 @@ class AnswerTrajectory {
                    const TrajectoryOptions& options,
                    model::Observer* observer = nullptr);
 
-  // Prompt and answer, until divergence() cuts the answer off.
+  // Prompt and answer, until one of the calls below cuts the answer off.
   [[nodiscard]] const runtime::FullKvCache& cache() const { return cache_; }
   // The tokens that were fed, [R]: the logits of their passes are what is compared.
   [[nodiscard]] const std::vector<int64_t>& tokens() const { return tokens_; }
 
-  // Mean KL divergence per answer token, full cache against the prompt's cache compressed by
-  // `plan`, both fed tokens() (teacher forcing). A plan under which nothing is evicted gives
-  // exactly 0.
-  [[nodiscard]] double divergence(const BudgetPlan& plan);
+  // The prompt's cache cut to `plan`.
+  [[nodiscard]] std::unique_ptr<runtime::RaggedKvCache> compressed(const BudgetPlan& plan);
+
+  // Mean KL divergence per answer token, full cache against `compressed`, both fed tokens()
+  // (teacher forcing). A cache of which nothing was evicted gives exactly 0. Both are left as they
+  // were after the prompt.
+  [[nodiscard]] double divergence(runtime::RaggedKvCache& compressed);
+
+  // Greedy answer of the full cache, or of `compressed`, which holds the answer afterwards.
+  [[nodiscard]] std::string answer(const AnswerLimits& limits);
+  [[nodiscard]] std::string answer(runtime::RaggedKvCache& compressed,
+                                   const AnswerLimits& limits) const;
 
  private:
   [[nodiscard]] at::Tensor logits_of(runtime::KvCache& cache) const;  // [R, vocab]

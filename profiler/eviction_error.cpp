@@ -174,7 +174,7 @@ void measure_layer_kl(AnswerTrajectory& answer,
   for (std::vector<int64_t>& layer : plan.budget_tokens) {
     for (const int64_t budget : options.kl_budgets) {
       std::fill(layer.begin(), layer.end(), budget);
-      curves.prompt_kl.push_back(static_cast<float>(answer.divergence(plan)));
+      curves.prompt_kl.push_back(static_cast<float>(answer.divergence(*answer.compressed(plan))));
     }
     std::fill(layer.begin(), layer.end(), kEverything);
   }
