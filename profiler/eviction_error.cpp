@@ -10,6 +10,7 @@
 #include "model/observer.h"
 #include "profiler/answer_trajectory.h"
 #include "profiler/output_error.h"
+#include "profiler/ranked_keys.h"
 #include "runtime/compressor.h"
 #include "runtime/full_kv_cache.h"
 #include "runtime/policies/window_rule.h"
@@ -94,17 +95,6 @@ at::Tensor ranking_scores(const LayerTrace& trace,
   const int64_t num_sinks = std::min(selection.num_sink_tokens, ranked.size(1));
   ranked.narrow(/*dim=*/1, 0, num_sinks).fill_(std::numeric_limits<float>::infinity());
   return ranked;
-}
-
-// The `count` best prompt keys of every KV head, best first, by the runtime's own rule (equal
-// scores: the earlier key): [Hkv, count].
-at::Tensor best_keys(const at::Tensor& scores, int64_t count, int64_t num_kv_heads) {
-  const std::vector<int64_t> counts(static_cast<size_t>(scores.size(0)), count);
-  const at::Tensor chosen =
-      at::stack(kernels::select_retained(scores, counts)).to(scores.device());  // ascending
-  const at::Tensor by_score =
-      scores.gather(/*dim=*/1, chosen).argsort(/*stable=*/true, /*dim=*/1, /*descending=*/true);
-  return chosen.gather(/*dim=*/1, by_score).expand({num_kv_heads, count}).contiguous();
 }
 
 // Budgets whose window has the same number of rows: one ranking and one pass serve them all.
