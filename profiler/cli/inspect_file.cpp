@@ -12,8 +12,10 @@
 #include "outputs/interop/layer_score.h"
 #include "outputs/interop/retrieval_scores.h"
 #include "outputs/plan_file.h"
+#include "outputs/plan_json.h"
 #include "outputs/profile_file.h"
 #include "profiler/cli/curve_report.h"
+#include "profiler/cli/plan_text.h"
 
 namespace headscope::cli {
 namespace {
@@ -94,19 +96,9 @@ void inspect_plan(const Session& session, const std::string& path, Json json) {
   json["provenance"] = provenance_json(plan.provenance);
   json["method"] = plan.method;
   json["allocator"] = plan.allocator;
-  json["lint"] = {{"nominal_tokens", plan.lint.nominal_tokens},
-                  {"usable_tokens", plan.lint.usable_tokens},
-                  {"smallest_budget", plan.lint.smallest_budget},
-                  {"largest_budget", plan.lint.largest_budget},
-                  {"notes", plan.lint.notes}};
-  std::ostringstream text;
-  text << path << ": a budget plan\n"
-       << model_line(plan.model) << made_line(plan.provenance) << "  method       " << plan.method
-       << ", budgets by " << plan.allocator << "\n  budgets      " << plan.lint.smallest_budget
-       << " to " << plan.lint.largest_budget << " tokens per KV head, " << plan.lint.nominal_tokens
-       << " in all\n";
-  for (const std::string& note : plan.lint.notes) text << "  note         " << note << "\n";
-  session.emit(json, text.str());
+  json["lint"] = outputs::lint_to_json(plan.lint);
+  session.emit(json, path + ": a budget plan\n" + model_line(plan.model) +
+                         made_line(plan.provenance) + plan_text(plan));
 }
 
 void inspect_evaluation(const Session& session, const std::string& path, Json json) {
