@@ -9,18 +9,21 @@
 namespace headscope::analysis {
 
 std::vector<int64_t> share_with_full_heads(const ShareProblem& problem,
-                                           const std::vector<bool>& full) {
+                                           const std::vector<bool>& full,
+                                           const std::vector<double>& worth) {
   const auto num_full = static_cast<int64_t>(std::count(full.begin(), full.end(), true));
   const auto num_others = static_cast<int64_t>(full.size()) - num_full;
   const bool can_pay = num_full * problem.ceiling + num_others * problem.floor <= problem.total;
   std::vector<ShareLine> lines;
-  for (const bool is_full : full) {
+  for (size_t head = 0; head < full.size(); ++head) {
+    const bool is_full = full[head];
     // Heads that stand still have slope 0; they move last, where nothing else can.
     const int64_t stands_at = is_full ? problem.ceiling : problem.floor;
     lines.push_back({.base = is_full == can_pay ? static_cast<double>(stands_at) : 0.0,
                      .slope = is_full == can_pay ? 0.0 : 1.0,
                      .low = problem.floor,
-                     .high = problem.ceiling});
+                     .high = problem.ceiling,
+                     .priority = worth[head]});
   }
   return share_along(lines, problem.total);
 }

@@ -61,7 +61,7 @@ std::vector<int64_t> GatesAllocator::share_out(const ShareProblem& problem) cons
     left -= price;
     full[static_cast<size_t>(ranked.head.layer * gates.num_heads + ranked.head.head)] = true;
   }
-  return share_with_full_heads(problem, full);
+  return share_with_full_heads(problem, full, gates.values);
 }
 
 void GatesAllocator::add_notes(const AllocatorInput& input, Allocation& allocation) const {

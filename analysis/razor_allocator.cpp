@@ -65,7 +65,9 @@ void RazorAllocator::check(const AllocatorInput& input) const {
 }
 
 std::vector<int64_t> RazorAllocator::share_out(const ShareProblem& problem) const {
-  return share_with_full_heads(problem, razor_retrieval_heads(problem.input));
+  const HeadMatrix induction = without_gaps(
+      reduce_query_groups(problem.input.induction, problem.num_kv_heads(), GroupReduction::kMax));
+  return share_with_full_heads(problem, razor_retrieval_heads(problem.input), induction.values);
 }
 
 void RazorAllocator::add_notes(const AllocatorInput& input, Allocation& allocation) const {

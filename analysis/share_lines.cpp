@@ -105,7 +105,8 @@ std::vector<int64_t> share_along(const std::vector<ShareLine>& lines, int64_t to
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     if (fractions[a] != fractions[b]) return fractions[a] > fractions[b];
-    return lines[a].slope > lines[b].slope;
+    if (lines[a].slope != lines[b].slope) return lines[a].slope > lines[b].slope;
+    return lines[a].priority > lines[b].priority;
   });
   if (left < 0) std::reverse(order.begin(), order.end());
   const int64_t step = left < 0 ? -1 : 1;
