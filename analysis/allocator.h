@@ -20,7 +20,7 @@ struct HeadErrorCurves {
   std::vector<int64_t> budgets;  // tokens, ascending
   std::vector<double> error;     // [num_layers, num_kv_heads, num_budgets], >= 0
   // Mean of the squared errors, same shape; empty = the square of `error` stands for it.
-  std::vector<double> squared_error;
+  std::vector<double> squared_error = {};
 };
 
 struct HeadKvOptions {

@@ -19,7 +19,7 @@ struct HeadSamples {
 
 struct SelectorOptions {
   double threshold = 0.1;  // of the score: Retrieval Head's (arXiv 2404.15574) own
-  BootstrapOptions bootstrap;
+  BootstrapOptions bootstrap = {};
 };
 
 struct SelectorHeads {

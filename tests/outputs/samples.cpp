@@ -123,6 +123,10 @@ BudgetPlan sample_plan() {
   plan.selector_heads = {{3, 1}, {0, 2}, {1, 0}};
   plan.provenance = sample_provenance();
   plan.lint = {1024, 336, 336, 0, 128, {"KV head 0 of layer 2 keeps nothing"}};
+  plan.lint.bytes_per_token = 64;
+  plan.lint.smallest_head = {2, 0};
+  plan.lint.largest_head = {2, 1};
+  plan.lint.contexts = {{1024, 336, 0}, {64, 272, 1}};
   return plan;
 }
 
