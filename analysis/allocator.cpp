@@ -2,57 +2,40 @@
 
 #include <algorithm>
 
-#include "analysis/compresskv_allocator.h"
-#include "analysis/uniform_allocator.h"
-#include "outputs/input_error.h"
+#include "analysis/allocation_bounds.h"
+#include "analysis/allocation_result.h"
 
 namespace headscope::analysis {
 
-std::vector<std::string> allocator_names() {
-  return {"uniform", "compresskv"};
+int64_t Allocator::own_floor(const AllocatorInput& input) const {
+  return std::max<int64_t>(1, input.selection.observation_window);
 }
 
-std::unique_ptr<Allocator> make_allocator(const std::string& name) {
-  if (name == "uniform") {
-    return std::make_unique<UniformAllocator>();
-  }
-  if (name == "compresskv") {
-    return std::make_unique<CompressKvAllocator>();
-  }
-  std::string known;
-  for (const std::string& each : allocator_names()) {
-    known += (known.empty() ? "" : ", ") + each;
-  }
-  throw InputError("--method", "one of " + known, "\"" + name + "\"");
+int64_t Allocator::own_ceiling(const AllocatorInput& input) const {
+  return input.context_length > 0 ? input.context_length : asked_tokens(input);
 }
 
-PlanLint lint_budgets(const std::vector<std::vector<int64_t>>& budget_tokens,
-                      int64_t context_length) {
-  PlanLint lint;
-  lint.context_length = context_length;
-  bool is_first = true;
-  int64_t too_long = 0;
-  int64_t num_heads = 0;
-  for (const std::vector<int64_t>& layer : budget_tokens) {
-    for (const int64_t budget : layer) {
-      const bool is_wasted = context_length > 0 && budget > context_length;
-      lint.nominal_tokens += budget;
-      lint.usable_tokens += is_wasted ? context_length : budget;
-      lint.smallest_budget = is_first ? budget : std::min(lint.smallest_budget, budget);
-      lint.largest_budget = std::max(lint.largest_budget, budget);
-      too_long += is_wasted ? 1 : 0;
-      num_heads += 1;
-      is_first = false;
+void Allocator::check(const AllocatorInput&) const {}
+
+void Allocator::add_notes(const AllocatorInput&, Allocation&) const {}
+
+Allocation Allocator::allocate(const AllocatorInput& input) const {
+  const AllocationBounds bounds = resolve_bounds(input, own_floor(input), own_ceiling(input));
+  check(input);
+  Allocation allocation;
+  allocation.below_floor = bounds.below_floor;
+  allocation.budget_tokens.resize(static_cast<size_t>(input.shape.num_layers));
+  for (const AllocatorInput& rank : split_ranks(input)) {
+    const std::vector<int64_t> pages =
+        share_out({rank, bounds.rank_total, bounds.floor, bounds.ceiling});
+    const auto width = static_cast<size_t>(rank.shape.num_kv_heads);
+    for (size_t i = 0; i < pages.size(); ++i) {
+      allocation.budget_tokens[i / width].push_back(pages[i] * input.page_tokens);
     }
   }
-  if (too_long > 0) {
-    lint.notes.push_back(std::to_string(too_long) + " of " + std::to_string(num_heads) +
-                         " KV heads have a budget above the context length of " +
-                         std::to_string(context_length) + " tokens; " +
-                         std::to_string(lint.nominal_tokens - lint.usable_tokens) + " of " +
-                         std::to_string(lint.nominal_tokens) + " tokens cannot be used");
-  }
-  return lint;
+  finish_allocation(input, own_floor(input), bounds.floor_tokens, allocation);
+  add_notes(input, allocation);
+  return allocation;
 }
 
 }  // namespace headscope::analysis

@@ -10,14 +10,19 @@
 namespace headscope::analysis {
 namespace {
 
-int64_t from_tokens(int64_t tokens) {
+TokenBudget shared_evenly(int64_t total, const ModelShape& shape) {
+  const int64_t num_heads = shape.num_layers * shape.num_kv_heads;
+  return {.per_kv_head = total / num_heads, .extra = total % num_heads};
+}
+
+TokenBudget from_tokens(int64_t tokens) {
   if (tokens < 1) {
     throw InputError("--budget", "at least 1 token per KV head", std::to_string(tokens));
   }
-  return tokens;
+  return {.per_kv_head = tokens, .extra = 0};
 }
 
-int64_t from_bytes(int64_t bytes, int64_t bytes_per_element, const ModelShape& shape) {
+TokenBudget from_bytes(int64_t bytes, int64_t bytes_per_element, const ModelShape& shape) {
   const int64_t per_token = shape.kv_bytes_per_token(bytes_per_element);
   if (per_token < 1) {
     throw std::invalid_argument("resolve_budget: the model shape is empty");
@@ -26,10 +31,10 @@ int64_t from_bytes(int64_t bytes, int64_t bytes_per_element, const ModelShape& s
     throw InputError("--bytes", "at least the " + std::to_string(per_token) + " bytes of one token",
                      std::to_string(bytes));
   }
-  return bytes / per_token;
+  return shared_evenly(bytes / (2 * shape.head_dim * bytes_per_element), shape);
 }
 
-int64_t from_retention(double retention, int64_t context_length) {
+TokenBudget from_retention(double retention, int64_t context_length, const ModelShape& shape) {
   if (!(retention > 0.0 && retention <= 1.0)) {  // also refuses NaN
     throw InputError("--retention", "a kept share above 0 and at most 1",
                      std::to_string(retention));
@@ -39,14 +44,16 @@ int64_t from_retention(double retention, int64_t context_length) {
                      context_length == 0 ? "none" : std::to_string(context_length),
                      "Give --context-length, or the budget in tokens with --budget.");
   }
+  const int64_t num_heads = shape.num_layers * shape.num_kv_heads;
   // 0.3 * 10 is 2.9999…: what is a whole number but for rounding counts as that number.
-  const double tokens = retention * static_cast<double>(context_length);
-  return std::max<int64_t>(1, static_cast<int64_t>(std::floor(tokens * (1.0 + 1e-12))));
+  const double tokens = retention * static_cast<double>(context_length * num_heads);
+  const auto total = static_cast<int64_t>(std::floor(tokens * (1.0 + 1e-12)));
+  return shared_evenly(std::max(num_heads, total), shape);
 }
 
 }  // namespace
 
-int64_t resolve_budget(const BudgetRequest& request, const ModelShape& shape) {
+TokenBudget resolve_budget(const BudgetRequest& request, const ModelShape& shape) {
   const int given = static_cast<int>(request.tokens.has_value()) +
                     static_cast<int>(request.bytes.has_value()) +
                     static_cast<int>(request.retention.has_value());
@@ -60,7 +67,7 @@ int64_t resolve_budget(const BudgetRequest& request, const ModelShape& shape) {
   if (request.bytes) {
     return from_bytes(*request.bytes, request.bytes_per_element, shape);
   }
-  return from_retention(*request.retention, request.context_length);
+  return from_retention(*request.retention, request.context_length, shape);
 }
 
 }  // namespace headscope::analysis

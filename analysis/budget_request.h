@@ -1,4 +1,4 @@
-// What the user asked for, in one of three units, turned into tokens per KV head.
+// What the user asked for, in one of three units, turned into tokens.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,16 @@ struct BudgetRequest {
   int64_t bytes_per_element = 4;    // of the cache; used by bytes
 };
 
-// Mean tokens per KV head: rounded down, so that the request is never exceeded; but a retention
-// never gives less than one token. InputError where nothing, too much, or nonsense is asked.
-[[nodiscard]] int64_t resolve_budget(const BudgetRequest& request, const ModelShape& shape);
+// Tokens over all layers and KV heads together: per_kv_head in each of them and `extra` more.
+struct TokenBudget {
+  int64_t per_kv_head = 0;  // >= 1
+  int64_t extra = 0;        // 0 .. num_layers * num_kv_heads - 1
+  bool operator==(const TokenBudget&) const = default;
+};
+
+// Rounded down to the token, so that the request is never exceeded and less than one token of one
+// KV head is left of it; but a retention never gives less than one token per KV head. InputError
+// where nothing, too much, or nonsense is asked.
+[[nodiscard]] TokenBudget resolve_budget(const BudgetRequest& request, const ModelShape& shape);
 
 }  // namespace headscope::analysis

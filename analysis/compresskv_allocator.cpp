@@ -45,17 +45,18 @@ std::vector<size_t> layers_by_error(const std::vector<double>& errors) {
 }  // namespace
 
 std::vector<int64_t> error_proportional_budgets(const std::vector<double>& layer_error,
-                                                int64_t budget_tokens,
+                                                int64_t total,
                                                 int64_t floor,
                                                 int64_t ceiling) {
   const double error_sum = std::accumulate(layer_error.begin(), layer_error.end(), 0.0);
-  if (!(error_sum > 0.0) || floor < 1 || floor > budget_tokens || ceiling < budget_tokens) {
+  const auto num_layers = static_cast<int64_t>(layer_error.size());
+  if (!(error_sum > 0.0) || floor < 1 || floor * num_layers > total ||
+      ceiling * num_layers < total) {
     throw std::invalid_argument("error_proportional_budgets: no room or no errors");
   }
-  const auto num_layers = static_cast<int64_t>(layer_error.size());
-  const auto to_share = static_cast<double>((budget_tokens - floor) * num_layers);
+  const auto to_share = static_cast<double>(total - floor * num_layers);
   std::vector<int64_t> budgets;
-  int64_t residual = budget_tokens * num_layers;
+  int64_t residual = total;
   for (const double error : layer_error) {
     // nearbyint rounds half to even in the default rounding mode, as numpy's round.
     const double share = std::nearbyint(error / error_sum * to_share);
@@ -69,7 +70,7 @@ std::vector<int64_t> error_proportional_budgets(const std::vector<double>& layer
   }
   const int64_t step = residual > 0 ? 1 : -1;
   const int64_t bound = residual > 0 ? ceiling : floor;
-  // One token per layer and sweep. It ends: floor <= B <= ceiling leaves room for all of it.
+  // One token per layer and sweep. It ends: the bounds leave room for all of it.
   while (residual != 0) {
     for (const size_t layer : order) {
       if (residual != 0 && budgets[layer] != bound) {
@@ -81,13 +82,29 @@ std::vector<int64_t> error_proportional_budgets(const std::vector<double>& layer
   return budgets;
 }
 
-Allocation CompressKvAllocator::allocate(const AllocatorInput& input) const {
-  const AllocationBounds bounds =
-      resolve_bounds(input, kFloorTokens, kCeilingFactor * input.budget_tokens);
+void CompressKvAllocator::check(const AllocatorInput& input) const {
   check_errors(input.layer_error, input.shape.num_layers);
-  const std::vector<int64_t> layers = error_proportional_budgets(
-      input.layer_error, input.budget_tokens, bounds.floor, bounds.ceiling);
-  return finish_allocation(input, bounds, layers, kFloorTokens);
+}
+
+std::vector<int64_t> CompressKvAllocator::share_out(const ShareProblem& problem) const {
+  const std::vector<double>& errors = problem.input.layer_error;
+  const int64_t heads = problem.num_kv_heads();
+  const std::vector<int64_t> layers =
+      error_proportional_budgets(errors, problem.total / heads, problem.floor, problem.ceiling);
+  std::vector<int64_t> budgets;
+  for (const int64_t layer : layers) {
+    budgets.insert(budgets.end(), static_cast<size_t>(heads), layer);
+  }
+  int64_t left = problem.total % heads;
+  for (const size_t layer : layers_by_error(errors)) {
+    const int64_t room = layers[layer] < problem.ceiling ? heads : 0;
+    const int64_t taken = std::min(left, room);
+    for (int64_t head = 0; head < taken; ++head) {
+      budgets[layer * static_cast<size_t>(heads) + static_cast<size_t>(head)] += 1;
+    }
+    left -= taken;
+  }
+  return budgets;
 }
 
 }  // namespace headscope::analysis

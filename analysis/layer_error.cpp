@@ -72,7 +72,7 @@ LayerError layer_error(const ErrorCurves& curves,
     const Eigen::ArrayXd errors = errors_of_task(curves, samples, task, num_layers, budget);
     const double sum = errors.sum();
     if (sum > 0.0) {
-      total += errors / sum;
+      total += (curves.task_weights.empty() ? 1.0 : curves.task_weights[task]) * errors / sum;
       ++num_used;
     } else {
       result.notes.push_back("task " + curves.tasks[task] + " shows no eviction error at " +
@@ -84,7 +84,7 @@ LayerError layer_error(const ErrorCurves& curves,
     throw InputError("error curves", "at least one task with an eviction error", "none",
                      "Calibrate with prompts longer than the budget.");
   }
-  // Every task's share sums to 1, so the mean over tasks does too, up to rounding.
+  // Every task's share sums to 1, so this is the mean over the tasks used, by their weights.
   total /= total.sum();
   result.values.assign(total.data(), total.data() + total.size());
   return result;

@@ -25,10 +25,10 @@ struct LayerError {
   std::vector<std::string> notes;  // tasks left out, in words
 };
 
-// Each task's errors are divided by their sum over layers, averaged over tasks, and divided by
-// their sum again. A task without any error (its prompts fit the budget) is left out with a note.
-// InputError where the budget was not measured, a value is negative or not finite, no task is left,
-// or the shapes disagree.
+// Each task's errors are divided by their sum over layers, averaged over tasks (by the curves'
+// task_weights), and divided by their sum again. A task without any error (its prompts fit the
+// budget) is left out with a note. InputError where the budget was not measured, a value is
+// negative or not finite, no task is left, or the shapes disagree.
 [[nodiscard]] LayerError layer_error(const ErrorCurves& curves,
                                      int64_t num_layers,
                                      const LayerErrorOptions& options = {});

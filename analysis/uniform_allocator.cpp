@@ -1,15 +1,12 @@
 #include "analysis/uniform_allocator.h"
 
-#include "analysis/allocation_bounds.h"
+#include "analysis/share_lines.h"
 
 namespace headscope::analysis {
 
-Allocation UniformAllocator::allocate(const AllocatorInput& input) const {
-  const int64_t own_floor = input.selection.observation_window;
-  const AllocationBounds bounds = resolve_bounds(input, own_floor, input.budget_tokens);
-  const std::vector<int64_t> layers(static_cast<size_t>(input.shape.num_layers),
-                                    input.budget_tokens);
-  return finish_allocation(input, bounds, layers, own_floor);
+std::vector<int64_t> UniformAllocator::share_out(const ShareProblem& problem) const {
+  const ShareLine line{.base = 0.0, .slope = 1.0, .low = problem.floor, .high = problem.ceiling};
+  return share_along(std::vector<ShareLine>(problem.num_heads(), line), problem.total);
 }
 
 }  // namespace headscope::analysis

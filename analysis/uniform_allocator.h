@@ -5,12 +5,14 @@
 
 namespace headscope::analysis {
 
-// Floor: the observation window. Below it the window becomes half the budget, which is lint.
+// Floor: the observation window. Below it the window becomes half the budget, which is lint. Extra
+// tokens go one each to the first heads.
 class UniformAllocator final : public Allocator {
  public:
   [[nodiscard]] std::string name() const override { return "uniform"; }
-  [[nodiscard]] bool needs_layer_error() const override { return false; }
-  [[nodiscard]] Allocation allocate(const AllocatorInput& input) const override;
+
+ protected:
+  [[nodiscard]] std::vector<int64_t> share_out(const ShareProblem& problem) const override;
 };
 
 }  // namespace headscope::analysis

@@ -22,24 +22,36 @@ struct SelectionOptions {
   bool operator==(const SelectionOptions&) const = default;
 };
 
-// Nominal against usable size at one context length.
+// What a prompt of some length can use of a plan.
+struct ContextUse {
+  int64_t context_length = 0;  // tokens
+  int64_t usable_tokens = 0;   // sum over layers and KV heads, each budget clamped to the context
+  int64_t heads_above = 0;     // KV heads whose budget exceeds the context
+  bool operator==(const ContextUse&) const = default;
+};
+
+// Nominal against usable size.
 struct PlanLint {
-  int64_t context_length = 0;  // tokens; 0 = not given
+  int64_t context_length = 0;  // tokens, the length that the plan is for; 0 = not given
   int64_t nominal_tokens = 0;  // sum over layers and KV heads of the budgets
   int64_t usable_tokens = 0;   // the same, each clamped to context_length
   int64_t smallest_budget = 0;
   int64_t largest_budget = 0;
-  std::vector<std::string> notes;  // warnings in words (floors lowered, waste, …)
+  std::vector<std::string> notes;         // warnings in words (floors lowered, waste, …)
+  int64_t bytes_per_token = 0;            // key and value of one KV head; 0 = not known
+  KvHeadId smallest_head = {};            // the first of those with the smallest budget
+  KvHeadId largest_head = {};             // the first of those with the largest
+  std::vector<ContextUse> contexts = {};  // at every length asked for, context_length first
 };
 
 struct BudgetPlan {
   ModelIdentity model;
   std::string method;  // eviction method the runtime applies: "compresskv", "snapkv", "streaming"
-  std::string allocator;  // how budgets were shared out: "uniform", "compresskv"
+  std::string allocator;  // how budgets were shared out: "uniform", "compresskv", "curve", …
   SelectionOptions selection;
-  std::vector<std::vector<int64_t>> budget_tokens;   // [num_layers][num_kv_heads], window included
-  std::vector<std::vector<int64_t>> selector_heads;  // [num_layers][k] query heads, best first;
-                                                     // empty = all heads
+  std::vector<std::vector<int64_t>> budget_tokens;  // [num_layers][num_kv_heads], window included
+  // [num_layers][k] query heads, best first; layers may have different k >= 1. Empty = all heads.
+  std::vector<std::vector<int64_t>> selector_heads;
   Provenance provenance;
   PlanLint lint;
 };

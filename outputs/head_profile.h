@@ -48,14 +48,27 @@ struct ScoreTable {
   HeadMatrix mean;  // over the probes that counted; [num_layers, num_query_heads]
 };
 
-// Relative eviction error as a function of the tokens kept per KV head.
+// Relative eviction error as a function of the tokens kept per KV head, measured with one selector
+// (profiler/calibrate_run.h has the formula). What is "empty" below was not stored by older files.
 struct ErrorCurves {
   std::vector<int64_t> budgets;  // ascending, tokens per KV head, observation window included
   std::vector<std::string> tasks;
-  std::vector<float> samples;  // [num_tasks, num_layers, num_budgets], mean over answer steps
+  std::vector<double> task_weights;  // [num_tasks], > 0, sums to 1: the task mix; empty = equal
+  std::vector<float> samples;        // [num_tasks, num_layers, num_budgets], mean over answer steps
   std::vector<float> samples_summed;  // same shape, summed over answer steps (as CompressKV's code)
-  std::vector<float> layer;           // [num_layers, num_budgets], mean over tasks of `samples`
-  std::vector<float> kv_head;         // [num_layers, num_kv_heads, num_budgets], mean over tasks
+  std::vector<float> layer;           // [num_layers, num_budgets], mean of `samples` by task weight
+  std::vector<float> kv_head;         // [num_layers, num_kv_heads, num_budgets], likewise
+  std::vector<float> kv_head_squared;  // as kv_head, of the squared errors; empty = not stored
+
+  // Every prompt by itself, for intervals: both empty where not stored.
+  std::vector<int64_t> prompt_task;  // [num_prompts], index into tasks
+  std::vector<float> prompt_layer;   // [num_prompts, num_layers, num_budgets], mean over steps
+
+  // What evicting one layer alone does to the answer: KL divergence of the logits (nats, mean over
+  // answer tokens) with that layer at a budget of `kl_budgets` and every other one full. Empty = not
+  // measured.
+  std::vector<int64_t> kl_budgets;  // ascending, each one of `budgets`
+  std::vector<float> prompt_kl;     // [num_prompts, num_layers, num_kl_budgets], >= 0
 };
 
 // Probes whose needle was left out: the same question over the same filler, the spans those of the

@@ -14,11 +14,19 @@ namespace {
 
 using Rows = std::vector<std::vector<int64_t>>;
 
+// Fills the end of a row that is shorter than the longest.
+constexpr int64_t kNoHead = -1;
+
 void write_rows(Hdf5Writer& file, const std::string& name, const Rows& rows) {
+  size_t width = 0;
+  for (const std::vector<int64_t>& row : rows) width = std::max(width, row.size());
   std::vector<int64_t> values;
-  for (const std::vector<int64_t>& row : rows) values.insert(values.end(), row.begin(), row.end());
-  const auto width = rows.empty() ? 0 : static_cast<int64_t>(rows.front().size());
-  file.dataset(name, std::span<const int64_t>(values), {static_cast<int64_t>(rows.size()), width});
+  for (const std::vector<int64_t>& row : rows) {
+    values.insert(values.end(), row.begin(), row.end());
+    values.insert(values.end(), width - row.size(), kNoHead);
+  }
+  file.dataset(name, std::span<const int64_t>(values),
+               {static_cast<int64_t>(rows.size()), static_cast<int64_t>(width)});
 }
 
 Rows read_rows(const Hdf5Reader& file, const std::string& name) {
@@ -32,6 +40,49 @@ Rows read_rows(const Hdf5Reader& file, const std::string& name) {
   return rows;
 }
 
+Rows read_selector_heads(const Hdf5Reader& file) {
+  Rows rows = read_rows(file, "selector_heads");
+  for (std::vector<int64_t>& row : rows) {
+    while (!row.empty() && row.back() == kNoHead) row.pop_back();
+  }
+  return rows;
+}
+
+std::vector<int64_t> pair_of(const KvHeadId& id) {
+  return {id.layer, id.kv_head};
+}
+
+KvHeadId read_head(const Hdf5Reader& file, const std::string& name) {
+  const std::vector<int64_t> pair = file.read<int64_t>(name, {2});
+  return {pair[0], pair[1]};
+}
+
+// Format 1.1; 1.0 had none of it.
+void write_newer_lint(Hdf5Writer& file, const PlanLint& lint) {
+  file.attribute("lint", "bytes_per_token", lint.bytes_per_token);
+  const std::vector<int64_t> smallest = pair_of(lint.smallest_head);
+  const std::vector<int64_t> largest = pair_of(lint.largest_head);
+  file.dataset("lint/smallest_head", std::span<const int64_t>(smallest), {2});
+  file.dataset("lint/largest_head", std::span<const int64_t>(largest), {2});
+  std::vector<int64_t> uses;
+  for (const ContextUse& use : lint.contexts) {
+    uses.insert(uses.end(), {use.context_length, use.usable_tokens, use.heads_above});
+  }
+  file.dataset("lint/contexts", std::span<const int64_t>(uses),
+               {static_cast<int64_t>(lint.contexts.size()), 3});
+}
+
+void read_newer_lint(const Hdf5Reader& file, PlanLint& lint) {
+  if (!file.has_attribute("lint", "bytes_per_token")) return;
+  lint.bytes_per_token = file.int_attribute("lint", "bytes_per_token");
+  lint.smallest_head = read_head(file, "lint/smallest_head");
+  lint.largest_head = read_head(file, "lint/largest_head");
+  const std::vector<int64_t> uses = file.read<int64_t>("lint/contexts", {-1, 3});
+  for (size_t i = 0; i < uses.size(); i += 3) {
+    lint.contexts.push_back({uses[i], uses[i + 1], uses[i + 2]});
+  }
+}
+
 void write_lint(Hdf5Writer& file, const PlanLint& lint) {
   file.group("lint");
   file.attribute("lint", "context_length", lint.context_length);
@@ -40,6 +91,7 @@ void write_lint(Hdf5Writer& file, const PlanLint& lint) {
   file.attribute("lint", "smallest_budget", lint.smallest_budget);
   file.attribute("lint", "largest_budget", lint.largest_budget);
   file.dataset("lint/notes", lint.notes);
+  write_newer_lint(file, lint);
 }
 
 PlanLint read_lint(const Hdf5Reader& file) {
@@ -50,6 +102,7 @@ PlanLint read_lint(const Hdf5Reader& file) {
   lint.smallest_budget = file.int_attribute("lint", "smallest_budget");
   lint.largest_budget = file.int_attribute("lint", "largest_budget");
   lint.notes = file.read<std::string>("lint/notes", {-1});
+  read_newer_lint(file, lint);
   return lint;
 }
 
@@ -67,7 +120,7 @@ BudgetPlan read_plan_hdf5(const std::filesystem::path& path) {
   plan.selection.pooling_kernel = file.int_attribute("options", "pooling_kernel");
   plan.selection.num_sink_tokens = file.int_attribute("options", "num_sink_tokens");
   plan.budget_tokens = read_rows(file, "budget_tokens");
-  plan.selector_heads = read_rows(file, "selector_heads");
+  plan.selector_heads = read_selector_heads(file);
   plan.lint = read_lint(file);
   plan.provenance = read_provenance(file);
   check_plan(plan, path.string());

@@ -21,11 +21,16 @@ ordered_json options_to_json(const BudgetPlan& plan) {
                       {"num_sink_tokens", plan.selection.num_sink_tokens}};
 }
 
-ordered_json lint_to_json(const PlanLint& lint) {
-  return ordered_json{
-      {"context_length", lint.context_length}, {"nominal_tokens", lint.nominal_tokens},
-      {"usable_tokens", lint.usable_tokens},   {"smallest_budget", lint.smallest_budget},
-      {"largest_budget", lint.largest_budget}, {"notes", lint.notes}};
+ordered_json uses_to_json(const PlanLint& lint) {
+  ordered_json uses = ordered_json::array();
+  for (const ContextUse& use : lint.contexts) {
+    uses.push_back({{"context_length", use.context_length},
+                    {"usable_tokens", use.usable_tokens},
+                    {"usable_bytes", use.usable_tokens * lint.bytes_per_token},
+                    {"wasted_tokens", lint.nominal_tokens - use.usable_tokens},
+                    {"heads_above", use.heads_above}});
+  }
+  return uses;
 }
 
 void options_from_json(const JsonField& field, BudgetPlan& plan) {
@@ -37,6 +42,29 @@ void options_from_json(const JsonField& field, BudgetPlan& plan) {
   plan.selection.num_sink_tokens = field.at("num_sink_tokens").integer();
 }
 
+ordered_json head_to_json(const KvHeadId& id) {
+  return ordered_json::array({id.layer, id.kv_head});
+}
+
+KvHeadId head_from_json(const JsonField& field) {
+  const std::vector<int64_t> pair = field.integers();
+  if (pair.size() != 2) throw InputError(field.where(), "a layer and a KV head", field.describe());
+  return {pair[0], pair[1]};
+}
+
+// Format 1.1; 1.0 had none of it.
+void newer_lint_from_json(const JsonField& field, PlanLint& lint) {
+  if (field.has("bytes_per_token")) lint.bytes_per_token = field.at("bytes_per_token").integer(0);
+  if (field.has("smallest_head")) lint.smallest_head = head_from_json(field.at("smallest_head"));
+  if (field.has("largest_head")) lint.largest_head = head_from_json(field.at("largest_head"));
+  if (!field.has("contexts")) return;
+  for (const JsonField& use : field.at("contexts").items()) {
+    lint.contexts.push_back({.context_length = use.at("context_length").integer(0),
+                             .usable_tokens = use.at("usable_tokens").integer(0),
+                             .heads_above = use.at("heads_above").integer(0)});
+  }
+}
+
 PlanLint lint_from_json(const JsonField& field) {
   PlanLint lint;
   lint.context_length = field.at("context_length").integer(0);
@@ -45,6 +73,7 @@ PlanLint lint_from_json(const JsonField& field) {
   lint.smallest_budget = field.at("smallest_budget").integer(0);
   lint.largest_budget = field.at("largest_budget").integer(0);
   for (const JsonField& note : field.at("notes").items()) lint.notes.push_back(note.text());
+  newer_lint_from_json(field, lint);
   return lint;
 }
 
@@ -55,6 +84,21 @@ std::vector<std::vector<int64_t>> rows_from_json(const JsonField& field) {
 }
 
 }  // namespace
+
+nlohmann::ordered_json lint_to_json(const PlanLint& lint) {
+  return ordered_json{{"context_length", lint.context_length},
+                      {"nominal_tokens", lint.nominal_tokens},
+                      {"usable_tokens", lint.usable_tokens},
+                      {"smallest_budget", lint.smallest_budget},
+                      {"largest_budget", lint.largest_budget},
+                      {"smallest_head", head_to_json(lint.smallest_head)},
+                      {"largest_head", head_to_json(lint.largest_head)},
+                      {"bytes_per_token", lint.bytes_per_token},
+                      {"nominal_bytes", lint.nominal_tokens * lint.bytes_per_token},
+                      {"usable_bytes", lint.usable_tokens * lint.bytes_per_token},
+                      {"contexts", uses_to_json(lint)},
+                      {"notes", lint.notes}};
+}
 
 BudgetPlan plan_from_json(const std::string& text, const std::string& where) {
   const nlohmann::json parsed = parse_json(text, where);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "outputs/budget_plan.h"
@@ -9,7 +10,7 @@
 namespace headscope::outputs {
 
 inline constexpr const char* kPlanFormat = "headscope.plan";
-inline constexpr const char* kPlanFormatVersion = "1.0";
+inline constexpr const char* kPlanFormatVersion = "1.1";
 
 // Throws InputError naming the field when the text is no JSON, the format or its major version is
 // another, a field is missing or of the wrong type, shapes disagree, a budget is negative, or a
@@ -20,6 +21,10 @@ inline constexpr const char* kPlanFormatVersion = "1.0";
 // Throws std::invalid_argument for a plan that its own reader would refuse.
 [[nodiscard]] std::string plan_to_json(const BudgetPlan& plan);
 void write_plan_json(const BudgetPlan& plan, const std::filesystem::path& path, bool overwrite);
+
+// The plan's `lint`: what the lint holds, and the sizes in bytes that follow from it (0 where the
+// bytes of a token are not known).
+[[nodiscard]] nlohmann::ordered_json lint_to_json(const PlanLint& lint);
 
 // What both readers of plans check, beyond types: throws InputError naming the field.
 void check_plan(const BudgetPlan& plan, const std::string& where);

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "outputs/curves_file.h"
 #include "outputs/file_header.h"
 #include "outputs/hdf5_records.h"
 #include "outputs/input_error.h"
@@ -17,13 +18,6 @@ int64_t ssize(const std::vector<T>& values) {
 void check_size(const std::string& place, int64_t expected, int64_t found) {
   if (expected != found) {
     throw InputError(place, std::to_string(expected) + " values", std::to_string(found));
-  }
-}
-
-// Names become groups: a slash would open another level.
-void check_name(const std::string& place, const std::string& name) {
-  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos) {
-    throw InputError(place, "a name without '/'", "'" + name + "'");
   }
 }
 
@@ -53,34 +47,11 @@ void check_scores(const std::map<std::string, ScoreTable>& scores,
   const int64_t heads = shape.num_layers * shape.num_query_heads;
   for (const auto& [name, table] : scores) {
     const std::string place = where + "/" + name;
-    check_name(where, name);
+    check_group_name(where, name);
     check_size(place + "/samples", num_probes * heads, ssize(table.samples));
     check_size(place + "/mean layers", shape.num_layers, table.mean.num_layers);
     check_size(place + "/mean heads", shape.num_query_heads, table.mean.num_heads);
     check_size(place + "/mean", heads, ssize(table.mean.values));
-  }
-}
-
-void check_error_curves(const HeadProfile& profile, const std::string& where) {
-  const ModelShape& shape = profile.model.shape;
-  for (const auto& [name, curves] : profile.error_curves) {
-    const std::string place = where + ": error_curves/" + name;
-    check_name(where + ": error_curves", name);
-    for (size_t i = 0; i < curves.budgets.size(); ++i) {
-      if (curves.budgets[i] < 1 || (i > 0 && curves.budgets[i] <= curves.budgets[i - 1])) {
-        throw InputError(place + "/budgets", "ascending budgets of 1 token or more",
-                         std::to_string(curves.budgets[i]) + " at " + std::to_string(i));
-      }
-    }
-    const int64_t per_head = ssize(curves.budgets);
-    const int64_t per_layer = shape.num_layers * per_head;
-    const int64_t samples = ssize(curves.tasks) * per_layer;
-    check_size(place + "/samples", samples, ssize(curves.samples));
-    if (!curves.samples_summed.empty()) {
-      check_size(place + "/samples_summed", samples, ssize(curves.samples_summed));
-    }
-    check_size(place + "/layer", per_layer, ssize(curves.layer));
-    check_size(place + "/kv_head", per_layer * shape.num_kv_heads, ssize(curves.kv_head));
   }
 }
 
@@ -218,41 +189,6 @@ std::map<std::string, ScoreTable> read_scores(const Hdf5Reader& file,
   return scores;
 }
 
-void write_curves(Hdf5Writer& file,
-                  const std::string& group,
-                  const ErrorCurves& curves,
-                  const ModelShape& shape) {
-  const int64_t tasks = ssize(curves.tasks);
-  const int64_t budgets = ssize(curves.budgets);
-  const Dims per_task{tasks, shape.num_layers, budgets};
-  file.dataset(group + "/budgets", std::span<const int64_t>(curves.budgets), {budgets});
-  file.dataset(group + "/tasks", curves.tasks);
-  file.dataset(group + "/samples", std::span<const float>(curves.samples), per_task);
-  if (!curves.samples_summed.empty()) {
-    file.dataset(group + "/samples_summed", std::span<const float>(curves.samples_summed),
-                 per_task);
-  }
-  file.dataset(group + "/layer", std::span<const float>(curves.layer), {shape.num_layers, budgets});
-  file.dataset(group + "/kv_head", std::span<const float>(curves.kv_head),
-               {shape.num_layers, shape.num_kv_heads, budgets});
-}
-
-ErrorCurves read_curves(const Hdf5Reader& file, const std::string& group, const ModelShape& shape) {
-  ErrorCurves curves;
-  curves.budgets = file.read<int64_t>(group + "/budgets", {-1});
-  curves.tasks = file.read<std::string>(group + "/tasks", {-1});
-  const int64_t budgets = ssize(curves.budgets);
-  const Dims per_task{ssize(curves.tasks), shape.num_layers, budgets};
-  curves.samples = file.read<float>(group + "/samples", per_task);
-  if (file.has(group + "/samples_summed")) {
-    curves.samples_summed = file.read<float>(group + "/samples_summed", per_task);
-  }
-  curves.layer = file.read<float>(group + "/layer", {shape.num_layers, budgets});
-  curves.kv_head =
-      file.read<float>(group + "/kv_head", {shape.num_layers, shape.num_kv_heads, budgets});
-  return curves;
-}
-
 }  // namespace
 
 void check_profile(const HeadProfile& profile, const std::string& where) {
@@ -262,7 +198,10 @@ void check_profile(const HeadProfile& profile, const std::string& where) {
   check_probes(profile.controls.probes, where + ": controls/probes");
   check_scores(profile.controls.scores, ssize(profile.controls.probes), profile.model.shape,
                where + ": controls/scores");
-  check_error_curves(profile, where);
+  for (const auto& [name, curves] : profile.error_curves) {
+    check_group_name(where + ": error_curves", name);
+    check_curves(curves, profile.model.shape, where + ": error_curves/" + name);
+  }
 }
 
 HeadProfile read_profile(const std::filesystem::path& path) {

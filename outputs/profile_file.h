@@ -7,9 +7,7 @@
 //                         more: probe, 0 needle or 1 answer, begin, end
 //   /scores/<name>        samples float32 [num_probes, num_layers, num_query_heads],
 //                         mean float64 [num_layers, num_query_heads]
-//   /error_curves/<name>  budgets, tasks, samples, samples_summed [num_tasks, num_layers,
-//                         num_budgets], layer [num_layers, num_budgets],
-//                         kv_head [num_layers, num_kv_heads, num_budgets]
+//   /error_curves/<name>  as outputs/curves_file.h says
 //   /controls             probes and scores of the no-needle controls, laid out as the two above;
 //                         absent where there are none
 //   /provenance           attributes; the options in the group /provenance/options

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <utility>
 
-#include "analysis/head_ranking.h"
 #include "model/rotary.h"
 #include "outputs/input_error.h"
 #include "outputs/model_match.h"
@@ -21,28 +21,17 @@ using Clock = std::chrono::steady_clock;
 // CompressKV's own measuring point: 24 chosen tokens and a window of 8.
 constexpr int64_t kPaperBudget = 32;
 
-std::vector<int64_t> complete_budgets(std::vector<int64_t> budgets) {
-  budgets.push_back(kPaperBudget);
+std::vector<int64_t> ascending(std::vector<int64_t> budgets) {
   std::sort(budgets.begin(), budgets.end());
   budgets.erase(std::unique(budgets.begin(), budgets.end()), budgets.end());
   return budgets;
 }
 
-std::vector<std::vector<int64_t>> choose_heads(const HeadProfile& profile,
-                                               const CalibrateOptions& options) {
-  const auto table = profile.scores.find(options.score);
-  if (table == profile.scores.end()) {
-    std::vector<std::string> names;
-    for (const auto& entry : profile.scores) names.push_back(entry.first);
-    throw InputError("profile", "the score " + options.score, "only " + join_values(names),
-                     "Measure it with headscope profile --scores.");
-  }
-  const std::vector<double>& mean = table->second.mean.values;
-  if (std::all_of(mean.begin(), mean.end(), [](double value) { return std::isnan(value); })) {
-    throw InputError("profile", "successful probes, to tell which heads select", "none",
-                     "Use shorter contexts or needles with an answer prefix.");
-  }
-  return analysis::top_heads_per_layer(table->second.mean, options.selector_heads);
+std::vector<int64_t> complete_budgets(const CalibrateOptions& options) {
+  std::vector<int64_t> budgets = options.budgets;
+  budgets.push_back(kPaperBudget);
+  budgets.insert(budgets.end(), options.kl_budgets.begin(), options.kl_budgets.end());
+  return ascending(std::move(budgets));
 }
 
 std::string describe_selection(const SelectionOptions& selection) {
@@ -54,10 +43,24 @@ std::string describe_selection(const SelectionOptions& selection) {
          std::to_string(selection.num_sink_tokens);
 }
 
-std::string join_heads(const std::vector<std::vector<int64_t>>& heads) {
+// Which heads rank which keys, as one hash.
+std::string judges_hash(const std::vector<KeySelector>& selectors) {
   std::string text;
-  for (const auto& of_layer : heads) text += join_values(of_layer) + ";";
-  return text;
+  for (const KeySelector& selector : selectors) {
+    for (const auto& layer : selector.judges) {
+      for (const auto& heads : layer) text += join_values(heads) + ";";
+      text += "|";
+    }
+  }
+  return sha256_hex(text);
+}
+
+std::string describe_mix(const TaskMix& mix) {
+  std::string text;
+  for (const auto& [task, weight] : mix) {
+    text += (text.empty() ? "" : ",") + task + "=" + join_values(std::vector<double>{weight});
+  }
+  return text.empty() ? "equal" : text;
 }
 
 // Name of a sample's curves in the partial file: the prompt itself decides, so that curves of other
@@ -76,18 +79,27 @@ void record_options(Provenance& provenance,
   for (const auto& [task, count] : per_task) {
     tasks += (tasks.empty() ? "" : ",") + task + " x" + std::to_string(count);
   }
-  const std::string prefix = "calibrate." + options.selector_name() + ".";
-  provenance.options[prefix + "budgets"] = join_values(complete_budgets(options.budgets));
-  provenance.options[prefix + "selection"] = describe_selection(options.selection);
-  provenance.options[prefix + "max_answer_tokens"] = std::to_string(options.max_answer_tokens);
-  provenance.options[prefix + "chunk_tokens"] = std::to_string(options.chunk_tokens);
-  provenance.options[prefix + "tasks"] = tasks;
+  for (const std::string& name : options.stored_names()) {
+    const std::string prefix = "calibrate." + name + ".";
+    provenance.options[prefix + "budgets"] = join_values(complete_budgets(options));
+    provenance.options[prefix + "kl_budgets"] = join_values(ascending(options.kl_budgets));
+    provenance.options[prefix + "selection"] = describe_selection(options.selection);
+    provenance.options[prefix + "max_answer_tokens"] = std::to_string(options.max_answer_tokens);
+    provenance.options[prefix + "chunk_tokens"] = std::to_string(options.chunk_tokens);
+    provenance.options[prefix + "tasks"] = tasks;
+    provenance.options[prefix + "task_mix"] = describe_mix(options.mix);
+  }
 }
 
 void check_samples(const MeasuredModel& model,
                    const std::vector<TaskSample>& samples,
                    const CalibrateOptions& options) {
   if (samples.empty()) throw InputError("calibration", "at least one sample", "none");
+  for (const TaskSample& sample : samples) {
+    if (!options.mix.empty() && options.mix.count(sample.task) == 0) {
+      throw InputError("task mix", "a weight for every task", "none for " + sample.task);
+    }
+  }
   const int64_t positions = model::position_limit(model.decoder.config());
   for (const TaskSample& sample : samples) {
     const auto tokens = static_cast<int64_t>(sample.prompt.size());
@@ -115,23 +127,61 @@ std::map<std::string, ErrorCurves> resume_curves(const TrialStore& store,
   return stored->error_curves;
 }
 
-void add_to(std::vector<float>& sum, const std::vector<float>& values) {
-  if (sum.empty()) sum.assign(values.size(), 0.0F);
-  for (size_t i = 0; i < values.size(); ++i) sum[i] += values[i];
+// The curves of one sample under every selector: taken from `known` where they all are, else
+// measured and added to it. Second: whether they were measured.
+std::pair<std::vector<ErrorCurves>, bool> curves_of(const MeasuredModel& model,
+                                                    const TaskSample& sample,
+                                                    const EvictionErrorOptions& options,
+                                                    std::map<std::string, ErrorCurves>& known) {
+  std::vector<ErrorCurves> curves;
+  for (const KeySelector& selector : options.selectors) {
+    const auto found = known.find(selector.name + "." + curve_name(sample));
+    if (found == known.end()) break;
+    curves.push_back(found->second);
+  }
+  if (curves.size() == options.selectors.size()) return {std::move(curves), false};
+  curves = measure_eviction_error(model, sample, options);
+  for (size_t s = 0; s < curves.size(); ++s) {
+    known[options.selectors[s].name + "." + curve_name(sample)] = curves[s];
+  }
+  return {std::move(curves), true};
 }
 
-void divide(std::vector<float>& values, size_t count) {
-  for (float& value : values) value /= static_cast<float>(count);
+EvictionErrorOptions error_options(const CalibrateOptions& options, const HeadProfile& profile) {
+  EvictionErrorOptions error{.budgets = complete_budgets(options),
+                             .selectors = {},
+                             .kl_budgets = ascending(options.kl_budgets),
+                             .selection = options.selection,
+                             .max_answer_tokens = options.max_answer_tokens,
+                             .chunk_tokens = options.chunk_tokens};
+  for (const std::string& wanted : options.selectors) {
+    error.selectors.push_back(make_key_selector(wanted, profile, options.heads));
+  }
+  return error;
 }
 
 }  // namespace
 
-std::string CalibrateOptions::selector_name() const {
-  return score + std::to_string(selector_heads);
+std::vector<std::string> CalibrateOptions::stored_names() const {
+  std::vector<std::string> names;
+  for (const std::string& wanted : selectors) names.push_back(key_selector_name(wanted, heads));
+  return names;
 }
 
 void CalibrateOptions::validate(const ModelShape& shape) const {
-  check_range("selector heads", selector_heads, 1, shape.num_query_heads);
+  check_range("selector heads", heads.layer_heads, 1, shape.num_query_heads);
+  check_range("selector heads of a group", heads.group_heads, 1, shape.query_group_size());
+  std::vector<std::string> names = stored_names();
+  std::sort(names.begin(), names.end());
+  if (names.empty() || std::adjacent_find(names.begin(), names.end()) != names.end()) {
+    throw InputError("selectors", "one or more, each once", join_values(selectors));
+  }
+  for (const int64_t budget : kl_budgets) check_range("KL budgets", budget, 2, int64_t{1} << 40);
+  for (const auto& [task, weight] : mix) {
+    if (!(weight > 0.0) || !std::isfinite(weight)) {
+      throw InputError("task mix: " + task, "a weight above 0", std::to_string(weight));
+    }
+  }
   for (const int64_t budget : budgets) check_range("budgets", budget, 2, int64_t{1} << 40);
   check_range("observation window", selection.observation_window, 1, 1024);
   check_range("pooling kernel", selection.pooling_kernel, 1, 1023);
@@ -146,38 +196,6 @@ void CalibrateOptions::validate(const ModelShape& shape) const {
   }
 }
 
-ErrorCurves combine_curves(const std::vector<ErrorCurves>& samples) {
-  ErrorCurves combined;
-  if (samples.empty()) return combined;
-  combined.budgets = samples.front().budgets;
-  for (const ErrorCurves& sample : samples) {
-    const std::string& task = sample.tasks.at(0);
-    if (std::find(combined.tasks.begin(), combined.tasks.end(), task) == combined.tasks.end()) {
-      combined.tasks.push_back(task);
-    }
-  }
-  for (const std::string& task : combined.tasks) {
-    ErrorCurves sum;
-    size_t count = 0;
-    for (const ErrorCurves& sample : samples) {
-      if (sample.tasks[0] != task) continue;
-      add_to(sum.samples, sample.samples);
-      add_to(sum.samples_summed, sample.samples_summed);
-      add_to(sum.kv_head, sample.kv_head);
-      ++count;
-    }
-    for (auto* values : {&sum.samples, &sum.samples_summed, &sum.kv_head}) divide(*values, count);
-    combined.samples.insert(combined.samples.end(), sum.samples.begin(), sum.samples.end());
-    combined.samples_summed.insert(combined.samples_summed.end(), sum.samples_summed.begin(),
-                                   sum.samples_summed.end());
-    add_to(combined.layer, sum.samples);
-    add_to(combined.kv_head, sum.kv_head);
-  }
-  divide(combined.layer, combined.tasks.size());
-  divide(combined.kv_head, combined.tasks.size());
-  return combined;
-}
-
 CalibrateOutcome calibrate(const MeasuredModel& model,
                            const HeadProfile& profile,
                            const std::vector<TaskSample>& samples,
@@ -188,48 +206,40 @@ CalibrateOutcome calibrate(const MeasuredModel& model,
   outputs::check_model_match("the profile", profile.model, model.identity,
                              options.allow_other_checkpoint);
   check_samples(model, samples, options);
-  const EvictionErrorOptions error_options{.budgets = complete_budgets(options.budgets),
-                                           .selector_heads = choose_heads(profile, options),
-                                           .selection = options.selection,
-                                           .max_answer_tokens = options.max_answer_tokens,
-                                           .chunk_tokens = options.chunk_tokens};
+  const EvictionErrorOptions measuring = error_options(options, profile);
   // The partial file: one entry per sample, no probes and no scores.
   HeadProfile partial;
   partial.model = model.identity;
   partial.provenance = profile.provenance;
   record_options(partial.provenance, options, samples);
-  partial.provenance.options["calibrate.heads"] =
-      sha256_hex(join_heads(error_options.selector_heads));
+  partial.provenance.options["calibrate.heads"] = judges_hash(measuring.selectors);
   if (store != nullptr) partial.error_curves = resume_curves(*store, partial);
 
   CalibrateOutcome outcome;
   outcome.profile = profile;
-  std::vector<ErrorCurves> measured;
+  std::vector<std::vector<ErrorCurves>> measured(measuring.selectors.size());
   progress.begin("calibration samples", static_cast<int64_t>(samples.size()));
   Clock::time_point saved = Clock::now();
+  int64_t reached = 0;
   for (const TaskSample& sample : samples) {
-    const auto [entry, is_new] = partial.error_curves.try_emplace(curve_name(sample));
-    if (is_new && progress.interrupted()) {
-      partial.error_curves.erase(entry);
-      break;
-    }
-    if (is_new) {
-      entry->second = measure_eviction_error(model, sample, error_options);
-    } else {
-      ++outcome.num_resumed;
-    }
-    measured.push_back(entry->second);
-    progress.advance(static_cast<int64_t>(measured.size()));
+    if (progress.interrupted()) break;
+    auto [curves, is_new] = curves_of(model, sample, measuring, partial.error_curves);
+    if (!is_new) ++outcome.num_resumed;
+    for (size_t s = 0; s < curves.size(); ++s) measured[s].push_back(std::move(curves[s]));
+    progress.advance(++reached);
     if (store != nullptr && is_new &&
         std::chrono::duration<double>(Clock::now() - saved).count() > options.save_every_seconds) {
       store->save(partial);
       saved = Clock::now();
     }
   }
-  outcome.complete = measured.size() == samples.size();
+  outcome.complete = reached == static_cast<int64_t>(samples.size());
   if (outcome.complete) {
     record_options(outcome.profile.provenance, options, samples);
-    outcome.profile.error_curves[options.selector_name()] = combine_curves(measured);
+    for (size_t s = 0; s < measured.size(); ++s) {
+      outcome.profile.error_curves[measuring.selectors[s].name] =
+          combine_curves(measured[s], options.mix);
+    }
   } else if (store != nullptr) {
     store->save(partial);
   }

@@ -8,15 +8,15 @@
 
 #include "kernels/ops.h"
 #include "model/observer.h"
-#include "profiler/greedy_answer.h"
+#include "profiler/answer_trajectory.h"
+#include "profiler/output_error.h"
+#include "profiler/ranked_keys.h"
+#include "runtime/compressor.h"
 #include "runtime/full_kv_cache.h"
 #include "runtime/policies/window_rule.h"
 
 namespace headscope::profiler {
 namespace {
-
-// In the denominator, as the paper has it (its program uses 1e-5).
-constexpr double kEpsilon = 1e-6;
 
 // Queries and attention outputs of the decode steps, per layer.
 class StepRecorder final : public model::Observer {
@@ -76,21 +76,25 @@ LayerTrace trace_layer(const runtime::FullKvCache& cache,
   return trace;
 }
 
-// Prompt keys from the most to the least worth keeping, [S - rows], by the runtime's own rule.
-at::Tensor ranked_keys(const LayerTrace& trace,
-                       int64_t rows,
-                       std::span<const int64_t> heads,
-                       const SelectionOptions& selection) {
+// Window attention of the judges, averaged for each ranking: [rankings, S - rows].
+at::Tensor ranking_scores(const LayerTrace& trace,
+                          int64_t rows,
+                          const std::vector<std::vector<int64_t>>& judges,
+                          const SelectionOptions& selection) {
   runtime::LayerEvidence evidence;
   evidence.window_q = trace.window.q;
   evidence.window_lse = trace.is_cut ? at::Tensor() : trace.window.lse;
   evidence.k = trace.k.narrow(/*dim=*/1, 0, trace.num_prompt_keys).unsqueeze(0);
   evidence.scale = trace.window.scale;
   evidence.selection = selection;
-  at::Tensor scores = runtime::window_scores(evidence, rows, heads).mean(/*dim=*/1)[0];
-  const int64_t num_sinks = std::min(selection.num_sink_tokens, scores.size(0));
-  scores.narrow(/*dim=*/0, 0, num_sinks).fill_(std::numeric_limits<float>::infinity());
-  return scores.argsort(/*stable=*/true, /*dim=*/0, /*descending=*/true);
+  std::vector<at::Tensor> scores;
+  for (const std::vector<int64_t>& heads : judges) {
+    scores.push_back(runtime::window_scores(evidence, rows, heads).mean(/*dim=*/1));
+  }
+  at::Tensor ranked = at::cat(scores);
+  const int64_t num_sinks = std::min(selection.num_sink_tokens, ranked.size(1));
+  ranked.narrow(/*dim=*/1, 0, num_sinks).fill_(std::numeric_limits<float>::infinity());
+  return ranked;
 }
 
 // Budgets whose window has the same number of rows: one ranking and one pass serve them all.
@@ -106,35 +110,10 @@ std::map<int64_t, std::vector<size_t>> budgets_by_rows(const std::vector<int64_t
   return groups;
 }
 
-// Relative errors, [num_budgets, 1 + Hkv, R]: the layer's, then each KV head's share of it.
-at::Tensor relative_errors(const at::Tensor& z_kept,  // [num_budgets, Hq, R, d] float32
-                           const at::Tensor& z_full,  // [Hq, R, d] float32
-                           const at::Tensor& w_o,     // [hidden, Hq * d] float32
-                           int64_t num_kv_heads) {
-  const int64_t num_steps = z_full.size(1);
-  const int64_t columns = w_o.size(1) / num_kv_heads;
-  const at::Tensor full = at::matmul(z_full.transpose(0, 1).flatten(1), w_o.t());  // [R, hidden]
-  const at::Tensor scale = full.norm(2, /*dim=*/1) + kEpsilon;                     // [R]
-  const at::Tensor difference =
-      (z_kept - z_full.unsqueeze(0)).transpose(1, 2).flatten(2);  // [num_budgets, R, Hq * d]
-  at::Tensor total;
-  std::vector<at::Tensor> norms(1);
-  for (int64_t kv_head = 0; kv_head < num_kv_heads; ++kv_head) {
-    // The projection is linear: the layer's error is the sum of its KV heads' shares.
-    const at::Tensor share = at::matmul(
-        difference.narrow(/*dim=*/2, kv_head * columns, columns),
-        w_o.narrow(/*dim=*/1, kv_head * columns, columns).t());  // [num_budgets, R, hidden]
-    norms.push_back(share.norm(2, /*dim=*/2));
-    total = total.defined() ? total + share : share;
-  }
-  norms[0] = total.norm(2, /*dim=*/2);
-  return at::stack(norms, /*dim=*/1) / scale.view({1, 1, num_steps});
-}
-
 // [num_budgets, 1 + Hkv, R]; zeros where nothing is evicted.
 at::Tensor layer_errors(const LayerTrace& trace,
                         const at::Tensor& w_o,
-                        std::span<const int64_t> heads,
+                        const std::vector<std::vector<int64_t>>& judges,
                         const EvictionErrorOptions& options) {
   const int64_t num_kv_heads = trace.k.size(0);
   at::Tensor errors =
@@ -148,17 +127,14 @@ at::Tensor layer_errors(const LayerTrace& trace,
     std::vector<int64_t> cuts;
     for (const size_t i : group) cuts.push_back(options.budgets[i] - rows);
     if (needs_reference) cuts.push_back(tail_begin);
-    const at::Tensor order = ranked_keys(trace, rows, heads, options.selection)
-                                 .narrow(/*dim=*/0, 0, cuts.back())
-                                 .unsqueeze(0)
-                                 .expand({num_kv_heads, -1})
-                                 .contiguous();
+    const at::Tensor order = best_keys(ranking_scores(trace, rows, judges, options.selection),
+                                       cuts.back(), num_kv_heads);
     const at::Tensor z = kernels::error_curve(trace.q, trace.k, trace.v, trace.window.scale,
                                               trace.num_prompt_keys, order, cuts, tail_begin);
     const at::Tensor z_full = needs_reference ? z[-1] : trace.z;
     const at::Tensor of_group =
-        relative_errors(z.narrow(/*dim=*/0, 0, static_cast<int64_t>(group.size())), z_full, w_o,
-                        num_kv_heads)
+        relative_output_errors(z.narrow(/*dim=*/0, 0, static_cast<int64_t>(group.size())), z_full,
+                               w_o, num_kv_heads)
             .to(at::kCPU);
     for (size_t i = 0; i < group.size(); ++i) {
       errors[static_cast<int64_t>(group[i])].copy_(of_group[static_cast<int64_t>(i)]);
@@ -173,47 +149,76 @@ std::vector<float> flat(const at::Tensor& values) {
   return {begin, begin + plain.numel()};
 }
 
-}  // namespace
-
-ErrorCurves measure_eviction_error(const MeasuredModel& model,
-                                   const TaskSample& sample,
-                                   const EvictionErrorOptions& options) {
-  const ModelShape& shape = model.identity.shape;
-  const auto prompt_tokens = static_cast<int64_t>(sample.prompt.size());
-  runtime::FullKvCache cache(
-      shape.num_layers,
-      {.reserve_tokens = prompt_tokens + options.max_answer_tokens,
-       .window_tokens = std::max<int64_t>(1, options.selection.observation_window)});
-  const at::Tensor logits =
-      model.decoder.prefill(sample.prompt, cache, {.chunk_tokens = options.chunk_tokens});
-
-  // The first answer token's pass is always run, also where it is an end token.
-  StepRecorder steps(shape.num_layers);
-  const at::Tensor next = model.decoder.forward(at::full({1, 1}, greedy_choice(logits), at::kLong),
-                                                cache, {.observer = &steps});
-  if (options.max_answer_tokens > 1) {
-    static_cast<void>(decode_greedily(
-        model, cache, greedy_choice(next),
-        {.max_tokens = options.max_answer_tokens, .stop_at_newline = false}, &steps));
+// KL divergence of the answer with one layer at a time cut to each of kl_budgets.
+void measure_layer_kl(AnswerTrajectory& answer,
+                      const ModelIdentity& model,
+                      const EvictionErrorOptions& options,
+                      const KeySelector& selector,
+                      ErrorCurves& curves) {
+  constexpr int64_t kEverything = int64_t{1} << 31;  // tokens, above any prompt
+  BudgetPlan plan =
+      runtime::uniform_plan(selector.runtime_method, model.shape, kEverything, options.selection);
+  plan.model = model;
+  plan.selector_heads = selector.plan_heads();
+  curves.kl_budgets = options.kl_budgets;
+  for (std::vector<int64_t>& layer : plan.budget_tokens) {
+    for (const int64_t budget : options.kl_budgets) {
+      std::fill(layer.begin(), layer.end(), budget);
+      curves.prompt_kl.push_back(static_cast<float>(answer.divergence(*answer.compressed(plan))));
+    }
+    std::fill(layer.begin(), layer.end(), kEverything);
   }
+}
 
-  // [L, num_budgets, 1 + Hkv, R]
-  std::vector<at::Tensor> layers;
-  for (int64_t layer = 0; layer < shape.num_layers; ++layer) {
-    const LayerTrace trace = trace_layer(cache, steps, layer, prompt_tokens);
-    layers.push_back(layer_errors(trace, model.decoder.output_projection(layer).to(at::kFloat),
-                                  options.selector_heads[static_cast<size_t>(layer)], options));
-  }
-  const at::Tensor errors = at::stack(layers);
+// One selector's errors of all layers, [L, num_budgets, 1 + Hkv, R], as curves of one prompt.
+ErrorCurves curves_of(const at::Tensor& errors,
+                      const std::vector<int64_t>& budgets,
+                      const std::string& task) {
   ErrorCurves curves;
-  curves.budgets = options.budgets;
-  curves.tasks = {sample.task};
+  curves.budgets = budgets;
+  curves.tasks = {task};
   const at::Tensor of_layer = errors.select(/*dim=*/2, 0);
   curves.samples = flat(of_layer.mean(/*dim=*/2));
   curves.samples_summed = flat(of_layer.sum(/*dim=*/2));
   curves.layer = curves.samples;
-  curves.kv_head =
-      flat(errors.narrow(/*dim=*/2, 1, shape.num_kv_heads).mean(/*dim=*/3).transpose(1, 2));
+  curves.prompt_task = {0};
+  curves.prompt_layer = curves.samples;
+  const at::Tensor of_head = errors.narrow(/*dim=*/2, 1, errors.size(2) - 1);
+  curves.kv_head = flat(of_head.mean(/*dim=*/3).transpose(1, 2));
+  curves.kv_head_squared = flat(of_head.square().mean(/*dim=*/3).transpose(1, 2));
+  return curves;
+}
+
+}  // namespace
+
+std::vector<ErrorCurves> measure_eviction_error(const MeasuredModel& model,
+                                                const TaskSample& sample,
+                                                const EvictionErrorOptions& options) {
+  const ModelShape& shape = model.identity.shape;
+  StepRecorder steps(shape.num_layers);
+  AnswerTrajectory answer(model, sample,
+                          {.max_answer_tokens = options.max_answer_tokens,
+                           .window_tokens = options.selection.observation_window,
+                           .chunk_tokens = options.chunk_tokens},
+                          &steps);
+
+  std::vector<std::vector<at::Tensor>> errors(options.selectors.size());  // by selector, layer
+  for (int64_t layer = 0; layer < shape.num_layers; ++layer) {
+    const LayerTrace trace =
+        trace_layer(answer.cache(), steps, layer, static_cast<int64_t>(sample.prompt.size()));
+    const at::Tensor w_o = model.decoder.output_projection(layer).to(at::kFloat);
+    for (size_t s = 0; s < errors.size(); ++s) {
+      errors[s].push_back(layer_errors(
+          trace, w_o, options.selectors[s].judges[static_cast<size_t>(layer)], options));
+    }
+  }
+  std::vector<ErrorCurves> curves;
+  for (size_t s = 0; s < errors.size(); ++s) {
+    curves.push_back(curves_of(at::stack(errors[s]), options.budgets, sample.task));
+    if (!options.kl_budgets.empty() && !options.selectors[s].runtime_method.empty()) {
+      measure_layer_kl(answer, model.identity, options, options.selectors[s], curves.back());
+    }
+  }
   return curves;
 }
 

@@ -2,73 +2,73 @@
 
 #include <algorithm>
 
-#include "analysis/allocator.h"
-#include "analysis/head_ranking.h"
 #include "outputs/input_error.h"
+#include "profiler/plan_inputs.h"
 #include "runtime/eviction_policy.h"
 
 namespace headscope::profiler {
 namespace {
 
-std::string profile_place(const HeadProfile& profile) {
-  return "the profile of " + profile.model.name;
+const runtime::EvictionPolicy& policy_for(const analysis::Allocator& allocator,
+                                          const MethodOptions& options) {
+  const bool by_score = allocator.kept_by() == analysis::KeptBy::kScore;
+  const std::string name = !options.eviction.empty() ? options.eviction
+                           : by_score                ? "compresskv"
+                                                     : "streaming";
+  const runtime::EvictionPolicy& policy = runtime::find_policy(name, "--eviction");
+  if (!policy.evicts) throw InputError("--eviction", "a method that evicts", name);
+  return policy;
 }
 
-const ErrorCurves& pick_curves(const HeadProfile& profile, const std::string& wanted) {
-  if (profile.error_curves.empty()) {
-    throw InputError(profile_place(profile), "eviction-error curves, which compresskv needs",
-                     "none", "Run headscope calibrate on this profile first.");
-  }
-  if (wanted.empty() && profile.error_curves.size() == 1)
-    return profile.error_curves.begin()->second;
-  const auto found = profile.error_curves.find(wanted);
-  if (found != profile.error_curves.end()) return found->second;
-  std::string names;
-  for (const auto& [name, unused] : profile.error_curves)
-    names += (names.empty() ? "" : ", ") + name;
-  throw InputError("error curves of " + profile_place(profile), "one of " + names,
-                   wanted.empty() ? "no choice" : wanted, "Name the selector whose curves to use.");
+// Selector methods and window methods take the user's options, the others their own.
+SelectionOptions selection_for(const runtime::EvictionPolicy& policy,
+                               const MethodOptions& options) {
+  SelectionOptions selection = policy.judges_by_window ? options.selection : policy.defaults;
+  selection.num_sink_tokens = options.sink_tokens.value_or(selection.num_sink_tokens);
+  return selection;
 }
 
-std::vector<std::vector<int64_t>> pick_selector_heads(const HeadProfile& profile,
-                                                      const MethodOptions& options) {
-  const auto table = profile.scores.find(options.score);
-  if (table == profile.scores.end()) {
-    throw InputError(profile_place(profile), "the score " + options.score, "no such score",
-                     "Measure it with headscope profile --scores, or name another.");
-  }
-  if (profile.num_successful() == 0) {
-    throw InputError(profile_place(profile),
-                     "successful probes, to tell retrieval heads from others",
-                     "none of " + std::to_string(profile.probes.size()),
-                     "Use shorter contexts or needles with an answer prefix.");
-  }
-  return analysis::top_heads_per_layer(
-      table->second.mean, std::min(options.selector_heads, profile.model.shape.num_query_heads));
+analysis::AllocatorInput input_for(const ModelIdentity& model,
+                                   int64_t budget_tokens,
+                                   const SelectionOptions& selection,
+                                   const MethodOptions& options) {
+  analysis::AllocatorInput input;
+  input.shape = model.shape;
+  input.budget_tokens = budget_tokens;
+  input.extra_tokens = options.extra_tokens;
+  input.selection = selection;
+  input.context_length = options.context_length;
+  input.lint_contexts = options.lint_contexts;
+  input.min_tokens = options.min_tokens;
+  input.max_tokens = options.max_tokens;
+  input.page_tokens = options.page_tokens;
+  input.num_ranks = options.num_ranks;
+  input.bytes_per_element = options.bytes_per_element;
+  input.gates = options.gates;
+  input.headkv = options.headkv;
+  input.razor = options.razor;
+  input.gates_options = options.gates_options;
+  input.objective = options.objective;
+  return input;
 }
 
 BudgetPlan allocate(const analysis::Allocator& allocator,
                     const ModelIdentity& model,
-                    int64_t budget_tokens,
-                    std::vector<double> layer_error,
-                    const MethodOptions& options) {
-  analysis::AllocatorInput input;
-  input.shape = model.shape;
-  input.budget_tokens = budget_tokens;
-  input.selection = options.selection;
-  input.context_length = options.context_length;
-  input.min_tokens = options.min_tokens;
-  input.max_tokens = options.max_tokens;
-  input.layer_error = std::move(layer_error);
+                    const runtime::EvictionPolicy& policy,
+                    const analysis::AllocatorInput& input) {
   analysis::Allocation allocation = allocator.allocate(input);
-
   BudgetPlan plan;
   plan.model = model;
+  plan.method = policy.name;
   plan.allocator = allocator.name();
   plan.selection = allocation.selection;
   plan.budget_tokens = std::move(allocation.budget_tokens);
   plan.lint = std::move(allocation.lint);
   return plan;
+}
+
+void add_notes(const std::vector<std::string>& notes, BudgetPlan& plan) {
+  plan.lint.notes.insert(plan.lint.notes.end(), notes.begin(), notes.end());
 }
 
 }  // namespace
@@ -78,17 +78,18 @@ BudgetPlan plan_from_profile(const HeadProfile& profile,
                              int64_t budget_tokens,
                              const MethodOptions& options) {
   const auto allocator = analysis::make_allocator(allocator_name);
-  analysis::LayerError error;
-  if (allocator->needs_layer_error()) {
-    analysis::LayerErrorOptions error_options;
-    error_options.steps = options.error_steps;
-    error = analysis::layer_error(pick_curves(profile, options.curves),
-                                  profile.model.shape.num_layers, error_options);
+  const runtime::EvictionPolicy& policy = policy_for(*allocator, options);
+  analysis::AllocatorInput input =
+      input_for(profile.model, budget_tokens, selection_for(policy, options), options);
+  const std::vector<std::string> notes =
+      add_measurements(profile, allocator->needs(), options, input);
+  BudgetPlan plan = allocate(*allocator, profile.model, policy, input);
+  add_notes(notes, plan);
+  if (policy.needs_selector_heads) {
+    Selectors selectors = pick_selectors(profile, options);
+    plan.selector_heads = std::move(selectors.heads);
+    add_notes(selectors.notes, plan);
   }
-  BudgetPlan plan = allocate(*allocator, profile.model, budget_tokens, error.values, options);
-  plan.method = "compresskv";
-  plan.selector_heads = pick_selector_heads(profile, options);
-  plan.lint.notes.insert(plan.lint.notes.end(), error.notes.begin(), error.notes.end());
   return plan;
 }
 
@@ -106,11 +107,9 @@ BudgetPlan plan_for_method(const std::string& method,
     }
     return plan_from_profile(*profile, method, budget_tokens, options);
   }
-  MethodOptions own = options;
-  own.selection = policy.defaults;
-  BudgetPlan plan = allocate(*analysis::make_allocator("uniform"), model, budget_tokens, {}, own);
-  plan.method = method;
-  return plan;
+  const auto uniform = analysis::make_allocator("uniform");
+  return allocate(*uniform, model, policy,
+                  input_for(model, budget_tokens, policy.defaults, options));
 }
 
 }  // namespace headscope::profiler

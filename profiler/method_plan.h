@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "analysis/allocator.h"
 #include "analysis/layer_error.h"
 #include "outputs/budget_plan.h"
 #include "outputs/head_profile.h"
@@ -15,17 +17,40 @@ namespace headscope::profiler {
 struct MethodOptions {
   std::string score = "srh";   // which score picks the selector heads
   int64_t selector_heads = 4;  // per layer, 1..num_query_heads
-  std::string curves;          // which error curves; empty = the only ones there are
+  // Instead of a fixed number: the heads whose score's lower confidence bound exceeds this
+  // (analysis/selector_heads.h).
+  std::optional<double> selector_threshold;
+  std::string head_score;  // which score shares budgets out (headkv); empty = `score`
+  std::string curves;      // which error curves; empty = the only ones there are
   analysis::ErrorSteps error_steps = analysis::ErrorSteps::kSummed;
-  SelectionOptions selection;         // of selector methods; others bring their own defaults
-  int64_t context_length = 0;         // for the lint; 0 = not given
-  std::optional<int64_t> min_tokens;  // per KV head; default: the allocator's own floor
-  std::optional<int64_t> max_tokens;  // per KV head; default: the allocator's own ceiling
+  int64_t error_budget = 32;  // tokens at which layer errors are read (compresskv)
+  HeadMatrix gates;           // [num_layers, num_kv_heads] (gates)
+
+  // The runtime method that applies the plan; empty = compresskv, or streaming where the allocator
+  // tells full heads from streaming ones. With compresskv every KV head of a layer keeps a prefix
+  // of the layer's one ranking, as long as its budget.
+  std::string eviction;
+  SelectionOptions selection;          // of selector methods; others bring their own defaults
+  std::optional<int64_t> sink_tokens;  // instead of the method's own
+
+  int64_t extra_tokens = 0;            // beyond the mean budget, 0 .. KV heads - 1 in all
+  int64_t context_length = 0;          // no budget exceeds it; 0 = not given
+  std::vector<int64_t> lint_contexts;  // further lengths, for the lint
+  std::optional<int64_t> min_tokens;   // per KV head; default: the allocator's own floor
+  std::optional<int64_t> max_tokens;   // per KV head; default: the allocator's own ceiling
+  int64_t page_tokens = 1;
+  int64_t num_ranks = 1;
+  int64_t bytes_per_element = 0;  // of the cache, for the lint; 0 = not known
+
+  analysis::HeadKvOptions headkv;
+  analysis::RazorOptions razor;
+  analysis::GatesOptions gates_options;
+  analysis::CurveObjective objective = analysis::CurveObjective::kSquared;
 };
 
-// A plan for the compresskv runtime method with budgets by `allocator` ("uniform", "compresskv")
-// and the profile's best heads of each layer as selectors. InputError, naming what is missing: no
-// such score, no successful probe, no error curves.
+// A plan with budgets by `allocator` (analysis/allocator.h) and, where the runtime method asks for
+// them, the profile's best heads of each layer as selectors. InputError, naming what is missing: no
+// such score, no successful probe, no error curves, no gates.
 [[nodiscard]] BudgetPlan plan_from_profile(const HeadProfile& profile,
                                            const std::string& allocator,
                                            int64_t budget_tokens,

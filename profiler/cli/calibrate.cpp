@@ -1,14 +1,17 @@
 #include "profiler/calibrate_run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <sstream>
 
 #include "outputs/input_error.h"
 #include "outputs/model_match.h"
 #include "outputs/profile_file.h"
 #include "profiler/cli/commands.h"
+#include "profiler/cli/curve_report.h"
 #include "profiler/cli/estimate.h"
+#include "profiler/cli/task_mix.h"
+#include "profiler/option_check.h"
 #include "profiler/tasks/task_registry.h"
 
 namespace headscope::cli {
@@ -18,6 +21,7 @@ struct CalibrateCommand {
   std::string model;
   std::string profile;
   std::string text;
+  std::string mix;  // a file; empty = every task weighs the same
   std::string format = "auto";
   std::vector<std::string> tasks = profiler::task_names();
   int64_t samples = 4;
@@ -42,57 +46,68 @@ std::vector<profiler::TaskSample> build_samples(const Session& session,
   return samples;
 }
 
-// Layer errors at a budget that people know (32) and at the others, one line per layer.
-std::string error_table(const ErrorCurves& curves, int64_t num_layers) {
-  std::ostringstream text;
-  text << "relative output error per layer (rows) at tokens kept (columns)\n      ";
-  std::vector<size_t> shown;
-  for (size_t b = 0; b < curves.budgets.size(); ++b) {
-    if (curves.budgets[b] == 8 || curves.budgets[b] == 32 || curves.budgets[b] == 64 ||
-        curves.budgets[b] == 128 || curves.budgets[b] == 256 || curves.budgets[b] == 512) {
-      shown.push_back(b);
-    }
-  }
-  char cell[32];
-  for (const size_t b : shown) {
-    std::snprintf(cell, sizeof cell, "%8lld", static_cast<long long>(curves.budgets[b]));
-    text << cell;
-  }
-  for (int64_t layer = 0; layer < num_layers; ++layer) {
-    std::snprintf(cell, sizeof cell, "\n%5lld ", static_cast<long long>(layer));
-    text << cell;
-    for (const size_t b : shown) {
-      std::snprintf(cell, sizeof cell, "%8.3f",
-                    static_cast<double>(
-                        curves.layer[static_cast<size_t>(layer) * curves.budgets.size() + b]));
-      text << cell;
-    }
-  }
-  return text.str();
-}
-
+// The first selector's curves as they are, all of them by name.
 void emit_result(const Session& session,
                  const CalibrateCommand& command,
                  const HeadProfile& profile,
                  double seconds) {
-  const ErrorCurves& curves = profile.error_curves.at(command.run.selector_name());
   const int64_t num_layers = profile.model.shape.num_layers;
-  Json error = Json::array();
-  for (int64_t layer = 0; layer < num_layers; ++layer) {
-    const auto first = curves.layer.begin() + static_cast<int64_t>(curves.budgets.size()) * layer;
-    error.push_back(std::vector<float>(first, first + static_cast<int64_t>(curves.budgets.size())));
+  const std::vector<std::string> names = command.run.stored_names();
+  Json json{{"selector", names.front()}};
+  json.update(curves_json(profile.error_curves.at(names.front()), num_layers));
+  json["selectors"] = Json::object();
+  std::string text = "added error curves to " + command.profile + "\n";
+  for (const std::string& name : names) {
+    const ErrorCurves& curves = profile.error_curves.at(name);
+    json["selectors"][name] = curves_json(curves, num_layers);
+    text += curves_text(name, curves, num_layers);
   }
-  session.emit(Json{{"selector", command.run.selector_name()},
-                    {"budgets", curves.budgets},
-                    {"tasks", curves.tasks},
-                    {"layer_error", error},
-                    {"seconds", seconds}},
-               "added error curves \"" + command.run.selector_name() + "\" to " + command.profile +
-                   "\n" + error_table(curves, num_layers));
+  json["seconds"] = seconds;
+  session.emit(json, text);
 }
 
-void run_calibrate(Session& session, CalibrateCommand& command) {
+// True when there is nothing left to measure; InputError where curves would be overwritten unasked.
+bool already_measured(Session& session,
+                      const CalibrateCommand& command,
+                      const HeadProfile& profile) {
+  bool all = true;
+  std::string found;
+  for (const std::string& name : command.run.stored_names()) {
+    if (profile.error_curves.count(name) == 0) {
+      all = false;
+    } else {
+      found += (found.empty() ? "" : ", ") + name;
+    }
+  }
+  if (all && command.resume) {
+    session.console.message(command.profile + " holds the curves " + found + ": nothing to do");
+    return true;
+  }
+  if (!found.empty() && !session.common.force) {
+    throw InputError(command.profile + ": it holds error curves " + found +
+                     " already. Give --force to measure them again.");
+  }
+  return false;
+}
+
+// The tasks of the mix where there is one; a list of tasks given with it must be the same.
+void apply_mix(CalibrateCommand& command, bool tasks_given) {
+  if (command.mix.empty()) return;
+  command.run.mix = read_task_mix(command.mix);
+  std::vector<std::string> mixed;
+  for (const auto& [task, unused] : command.run.mix) mixed.push_back(task);
+  std::vector<std::string> asked = command.tasks;
+  std::sort(asked.begin(), asked.end());
+  if (tasks_given && asked != mixed) {
+    throw InputError("--tasks", "the tasks of " + command.mix + ": " + profiler::join_values(mixed),
+                     profiler::join_values(command.tasks), "Give only one of the two.");
+  }
+  command.tasks = std::move(mixed);
+}
+
+void run_calibrate(Session& session, CalibrateCommand& command, bool tasks_given) {
   session.apply_common();
+  apply_mix(command, tasks_given);
   if (session.common.dry_run) {
     profiler::RunSize size;
     const auto samples = static_cast<int64_t>(command.tasks.size()) * command.samples;
@@ -104,16 +119,8 @@ void run_calibrate(Session& session, CalibrateCommand& command) {
   }
   const auto started = std::chrono::steady_clock::now();
   const HeadProfile profile = outputs::read_profile(command.profile);
-  const std::string name = command.run.selector_name();
-  if (profile.error_curves.count(name) != 0) {
-    if (command.resume) {
-      session.console.message(command.profile + " holds the curves " + name + ": nothing to do");
-      return emit_result(session, command, profile, 0.0);
-    }
-    if (!session.common.force) {
-      throw InputError(command.profile + ": it holds error curves \"" + name +
-                       "\" already. Give --force to measure them again.");
-    }
+  if (already_measured(session, command, profile)) {
+    return emit_result(session, command, profile, 0.0);
   }
   const LoadedModel model = session.load(command.model, /*with_tokenizer=*/true);
   outputs::check_model_match("profile " + command.profile, profile.model, model.identity,
@@ -149,14 +156,28 @@ void setup_calibrate(CLI::App& app, Session& session) {
                   "Tokens kept per KV head, comma-separated; 32 is always added")
       ->delimiter(',')
       ->capture_default_str();
-  sub->add_option("--selector", command->run.score, "Which head score picks the selector heads")
-      ->capture_default_str();
-  sub->add_option("--selector-heads", command->run.selector_heads, "Selector heads per layer")
-      ->capture_default_str();
-  sub->add_option("--tasks", command->tasks, "Task families, comma-separated")
+  sub->add_option(
+         "--selector", command->run.selectors,
+         "Who ranks the keys, comma-separated: SCORE (a layer's best heads for all its KV "
+         "heads), window (each KV head's own query heads), SCORE-head (each KV head's best)")
       ->delimiter(',')
-      ->check(CLI::IsMember(profiler::task_names()))
       ->capture_default_str();
+  sub->add_option("--selector-heads", command->run.heads.layer_heads,
+                  "Selector heads per layer, of SCORE")
+      ->capture_default_str();
+  sub->add_option("--group-heads", command->run.heads.group_heads,
+                  "Selector heads per KV head, of SCORE-head")
+      ->capture_default_str();
+  sub->add_option("--kl-budgets", command->run.kl_budgets,
+                  "Also evict each layer alone to these budgets and measure the KL divergence of "
+                  "the logits: what an error of that layer does to the answer")
+      ->delimiter(',');
+  CLI::Option* tasks = sub->add_option("--tasks", command->tasks, "Task families, comma-separated")
+                           ->delimiter(',')
+                           ->check(CLI::IsMember(profiler::task_names()))
+                           ->capture_default_str();
+  sub->add_option("--task-mix", command->mix,
+                  "JSON object, task -> weight: the tasks, and how much each counts");
   sub->add_option("--samples", command->samples, "Prompts per task")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -173,7 +194,8 @@ void setup_calibrate(CLI::App& app, Session& session) {
       ->capture_default_str();
   sub->add_flag("--resume", command->resume, "Go on where an interrupted run stopped");
   add_common_options(*sub, session, {Takes::kOutput, Takes::kModel, Takes::kDryRun});
-  sub->callback([command, &session] { run_calibrate(session, *command); });
+  sub->callback(
+      [command, tasks, &session] { run_calibrate(session, *command, tasks->count() > 0); });
 }
 
 }  // namespace headscope::cli

@@ -13,6 +13,7 @@ void setup_trace(CLI::App& app, Session& session);
 void setup_generate(CLI::App& app, Session& session);
 void setup_profile(CLI::App& app, Session& session);
 void setup_calibrate(CLI::App& app, Session& session);
+void setup_check_plan(CLI::App& app, Session& session);
 void setup_plan(CLI::App& app, Session& session);
 void setup_heatmap(CLI::App& app, Session& session);
 void setup_evaluate(CLI::App& app, Session& session);

@@ -12,7 +12,10 @@
 #include "outputs/interop/layer_score.h"
 #include "outputs/interop/retrieval_scores.h"
 #include "outputs/plan_file.h"
+#include "outputs/plan_json.h"
 #include "outputs/profile_file.h"
+#include "profiler/cli/curve_report.h"
+#include "profiler/cli/plan_text.h"
 
 namespace headscope::cli {
 namespace {
@@ -80,9 +83,8 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
   }
   json["error_curves"] = Json::object();
   for (const auto& [name, curves] : profile.error_curves) {
-    json["error_curves"][name] = {{"budgets", curves.budgets}, {"tasks", curves.tasks}};
-    text << "  error curves " << name << ": " << curves.budgets.size() << " budgets, "
-         << curves.tasks.size() << " tasks\n";
+    json["error_curves"][name] = curves_json(curves, profile.model.shape.num_layers);
+    text << curves_text(name, curves, profile.model.shape.num_layers);
   }
   session.emit(json, text.str());
 }
@@ -93,19 +95,9 @@ void inspect_plan(const Session& session, const std::string& path, Json json) {
   json["provenance"] = provenance_json(plan.provenance);
   json["method"] = plan.method;
   json["allocator"] = plan.allocator;
-  json["lint"] = {{"nominal_tokens", plan.lint.nominal_tokens},
-                  {"usable_tokens", plan.lint.usable_tokens},
-                  {"smallest_budget", plan.lint.smallest_budget},
-                  {"largest_budget", plan.lint.largest_budget},
-                  {"notes", plan.lint.notes}};
-  std::ostringstream text;
-  text << path << ": a budget plan\n"
-       << model_line(plan.model) << made_line(plan.provenance) << "  method       " << plan.method
-       << ", budgets by " << plan.allocator << "\n  budgets      " << plan.lint.smallest_budget
-       << " to " << plan.lint.largest_budget << " tokens per KV head, " << plan.lint.nominal_tokens
-       << " in all\n";
-  for (const std::string& note : plan.lint.notes) text << "  note         " << note << "\n";
-  session.emit(json, text.str());
+  json["lint"] = outputs::lint_to_json(plan.lint);
+  session.emit(json, path + ": a budget plan\n" + model_line(plan.model) +
+                         made_line(plan.provenance) + plan_text(plan));
 }
 
 void inspect_evaluation(const Session& session, const std::string& path, Json json) {

@@ -1,9 +1,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <fstream>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <random>
 
@@ -11,6 +9,7 @@
 #include "analysis/budget_request.h"
 #include "analysis/compresskv_allocator.h"
 #include "outputs/input_error.h"
+#include "outputs/interop/layer_score.h"
 #include "tests/support/shared_data.h"
 
 namespace headscope::analysis {
@@ -102,26 +101,36 @@ TEST_CASE("published layer errors give the budgets that the published code gives
   if (!path) {
     return;
   }
-  std::ifstream file(*path);
-  const auto errors = nlohmann::json::parse(file).at("avg_score").get<std::vector<double>>();
+  const std::vector<double> errors = outputs::read_layer_score(*path).average;
   const std::vector<int64_t> expected{164, 168, 292, 234, 233, 296, 219, 252, 350, 338, 346,
                                       315, 162, 340, 300, 302, 249, 286, 280, 292, 333, 213,
                                       280, 301, 276, 239, 235, 261, 191, 163, 199, 83};
   const auto allocation = make_allocator("compresskv")->allocate(input_of(errors, 256, 8));
   CHECK(layers_of(allocation) == expected);
   CHECK(allocation.lint.nominal_tokens == 256 * 32 * 8);
+
+  const auto mistral =
+      testing::shared_data("head_scores/CompressKV/Mistral-7B-Instruct-v0.3_layer_score.jsonl");
+  if (!mistral) {
+    return;
+  }
+  const auto other = make_allocator("compresskv")
+                         ->allocate(input_of(outputs::read_layer_score(*mistral).average, 256, 8));
+  CHECK(other.lint.nominal_tokens == 256 * 32 * 8);
+  CHECK(other.lint.smallest_budget == 126);
+  CHECK(other.lint.largest_budget == 358);
 }
 
 TEST_CASE("layer budgets of a case worked by hand", "[analysis]") {
   // m = 32, so 4 * (40 - 32) = 32 tokens are shared out: 1.6, 3.2, 6.4 and 20.8 of them, rounded
   // 2, 3, 6, 21. Nothing is left over.
-  CHECK(error_proportional_budgets({1, 2, 4, 13}, 40, 32, 120) ==
+  CHECK(error_proportional_budgets({1, 2, 4, 13}, 4 * 40, 32, 120) ==
         std::vector<int64_t>{34, 35, 38, 53});
   // Half to even: 0.5 -> 0, 0.5 -> 0, 1.0, 2.0: the token left over goes to the largest error.
-  CHECK(error_proportional_budgets({1, 1, 2, 4}, 2, 1, 6) == std::vector<int64_t>{1, 1, 2, 4});
+  CHECK(error_proportional_budgets({1, 1, 2, 4}, 4 * 2, 1, 6) == std::vector<int64_t>{1, 1, 2, 4});
   // 1 + (0.36, 0.72, 1.08, 33.84) -> 1, 2, 2 and the ceiling of 12. Of the 23 tokens left, seven
   // sweeps give each of the others 7, and the last 2 go to the larger errors.
-  CHECK(error_proportional_budgets({1, 2, 3, 94}, 10, 1, 12) ==
+  CHECK(error_proportional_budgets({1, 2, 3, 94}, 4 * 10, 1, 12) ==
         std::vector<int64_t>{8, 10, 10, 12});
 }
 
@@ -213,15 +222,31 @@ TEST_CASE("a method without an observation window gets a plan, a negative window
   CHECK_THROWS_AS(make_allocator("uniform")->allocate(input), InputError);
 }
 
-TEST_CASE("the lint counts what a short context cannot use", "[analysis]") {
+TEST_CASE("the lint counts what a context cannot use, and planning for it leaves no waste",
+          "[analysis]") {
   AllocatorInput input = input_of({1, 1, 1, 5}, 100, 2);
+  input.shape.head_dim = 64;
+  input.bytes_per_element = 2;
+  input.lint_contexts = {120, 4096};
+  const auto allocator = make_allocator("compresskv");
+  const Allocation free = allocator->allocate(input);
+  // 32 + 272 * (1/8, 1/8, 1/8, 5/8) = 66, 66, 66, 202; the last is 82 above 120 tokens.
+  CHECK(layers_of(free) == std::vector<int64_t>{66, 66, 66, 202});
+  CHECK(free.lint.nominal_tokens == 800);
+  CHECK(free.lint.bytes_per_token == 2 * 64 * 2);
+  REQUIRE(free.lint.contexts.size() == 2);
+  CHECK(free.lint.contexts[0] == ContextUse{120, 800 - 2 * 82, 2});
+  CHECK(free.lint.contexts[1] == ContextUse{4096, 800, 0});
+  CHECK(free.lint.largest_head == KvHeadId{3, 0});
+  CHECK_THAT(free.lint.notes.at(0), Contains("2 of 8 KV heads") && Contains("164 of 800"));
+
   input.context_length = 120;
-  const Allocation allocation = make_allocator("compresskv")->allocate(input);
-  // 32 + 272 * (1/8, 1/8, 1/8, 5/8) = 66, 66, 66, 202; the last is 82 above the context.
-  CHECK(layers_of(allocation) == std::vector<int64_t>{66, 66, 66, 202});
-  CHECK(allocation.lint.nominal_tokens == 800);
-  CHECK(allocation.lint.usable_tokens == 800 - 2 * 82);
-  CHECK_THAT(allocation.lint.notes.at(0), Contains("2 of 8 KV heads") && Contains("164 of 800"));
+  input.lint_contexts.clear();
+  const Allocation clamped = allocator->allocate(input);
+  // The 82 tokens go round the other three layers: 27 sweeps, and one more for the first.
+  CHECK(layers_of(clamped) == std::vector<int64_t>{94, 93, 93, 120});
+  CHECK(clamped.lint.usable_tokens == 800);
+  CHECK(clamped.lint.notes.empty());
 }
 
 TEST_CASE("the user's own floor and ceiling hold", "[analysis]") {
@@ -251,27 +276,31 @@ TEST_CASE("nonsense is refused in words", "[analysis]") {
   CHECK_THROWS_WITH(allocator->allocate(missing), Contains("calibrate"));
   missing.layer_error = {1, 2, 3};
   CHECK_THROWS_WITH(allocator->allocate(missing), Contains("one per layer"));
-  CHECK_THROWS_WITH(make_allocator("best"), Contains("uniform, compresskv") && Contains("best"));
+  CHECK_THROWS_WITH(make_allocator("best"),
+                    Contains("uniform, pyramid, compresskv") && Contains("best"));
 }
 
-TEST_CASE("a budget is asked for in tokens, in bytes or as a kept share", "[analysis]") {
+TEST_CASE("a budget is asked for in tokens, in bytes or as a kept share, and spent to the token",
+          "[analysis]") {
   const ModelShape shape = shape_of(30, 3);  // 2 * 30 * 3 * 64 * 4 = 46080 bytes a token
   BudgetRequest request;
   request.tokens = 77;
-  CHECK(resolve_budget(request, shape) == 77);
+  CHECK(resolve_budget(request, shape) == TokenBudget{77, 0});
   request = {};
-  request.bytes = 46080 * 10 + 46079;
-  CHECK(resolve_budget(request, shape) == 10);
+  request.bytes = 46080 * 10 + 46079;  // a token of one KV head is 512 bytes
+  CHECK(resolve_budget(request, shape) == TokenBudget{10, 89});
   request.bytes_per_element = 2;
-  CHECK(resolve_budget(request, shape) == 21);
+  CHECK(resolve_budget(request, shape) == TokenBudget{21, 89});
   request = {};
   request.retention = 0.3;
   request.context_length = 10;
-  CHECK(resolve_budget(request, shape) == 3);
+  CHECK(resolve_budget(request, shape) == TokenBudget{3, 0});
+  request.retention = 0.35;
+  CHECK(resolve_budget(request, shape) == TokenBudget{3, 45});
   request.retention = 1.0;
-  CHECK(resolve_budget(request, shape) == 10);
+  CHECK(resolve_budget(request, shape) == TokenBudget{10, 0});
   request.retention = 0.01;
-  CHECK(resolve_budget(request, shape) == 1);
+  CHECK(resolve_budget(request, shape) == TokenBudget{1, 0});
 }
 
 TEST_CASE("a budget that means nothing is refused", "[analysis]") {

@@ -102,6 +102,12 @@ HeadProfile sample_profile() {
     curves.kv_head.push_back(static_cast<float>(i) * 0.125F);
   }
   curves.layer = {0.5F, 0.25F, 0.75F, 0.5F, 1.0F, 0.0F};
+  curves.task_weights = {0.75, 0.25};
+  curves.kv_head_squared.assign(12, 0.0625F);
+  curves.prompt_task = {0, 1, 1};
+  curves.prompt_layer.assign(18, 0.375F);
+  curves.kl_budgets = {32};
+  curves.prompt_kl.assign(9, 0.015625F);
   return profile;
 }
 
@@ -117,6 +123,10 @@ BudgetPlan sample_plan() {
   plan.selector_heads = {{3, 1}, {0, 2}, {1, 0}};
   plan.provenance = sample_provenance();
   plan.lint = {1024, 336, 336, 0, 128, {"KV head 0 of layer 2 keeps nothing"}};
+  plan.lint.bytes_per_token = 64;
+  plan.lint.smallest_head = {2, 0};
+  plan.lint.largest_head = {2, 1};
+  plan.lint.contexts = {{1024, 336, 0}, {64, 272, 1}};
   return plan;
 }
 

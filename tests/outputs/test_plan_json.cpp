@@ -83,6 +83,10 @@ void check_equal(const BudgetPlan& found, const BudgetPlan& expected) {
   CHECK(found.provenance.seconds == expected.provenance.seconds);
   CHECK(found.lint.notes == expected.lint.notes);
   CHECK(found.lint.largest_budget == expected.lint.largest_budget);
+  CHECK(found.lint.bytes_per_token == expected.lint.bytes_per_token);
+  CHECK(found.lint.smallest_head == expected.lint.smallest_head);
+  CHECK(found.lint.largest_head == expected.lint.largest_head);
+  CHECK(found.lint.contexts == expected.lint.contexts);
 }
 
 // The complaint about the golden plan with the value at `pointer` replaced.
@@ -94,14 +98,22 @@ std::string complaint_about(const std::string& pointer, const json& value) {
 
 }  // namespace
 
-TEST_CASE("a plan of format version 1.0 is read as ever, and written back alike", "[outputs]") {
+TEST_CASE("a plan of format version 1.0 is read as ever, and all of it is written back",
+          "[outputs]") {
   const BudgetPlan plan = plan_from_json(kGoldenPlan, "golden");
   CHECK(plan.method == "snapkv");
   CHECK(plan.allocator == "uniform");
   CHECK(plan.selection.observation_window == 16);
   CHECK(plan.budget_tokens == std::vector<std::vector<int64_t>>{{64, 64}, {128, 32}});
   CHECK(plan.selector_heads == std::vector<std::vector<int64_t>>{{3, 1}, {0, 2}});
-  CHECK(plan_to_json(plan) == kGoldenPlan);
+  CHECK(plan.lint.contexts.empty());
+  // Laid over what is written today, the old text changes nothing but the version.
+  json written = json::parse(plan_to_json(plan));
+  CHECK(written["format_version"] == "1.1");
+  written["format_version"] = "1.0";
+  json patched = written;
+  patched.merge_patch(json::parse(kGoldenPlan));
+  CHECK(patched == written);
 }
 
 TEST_CASE("a plan survives JSON and HDF5", "[outputs]") {
@@ -117,6 +129,25 @@ TEST_CASE("a plan survives JSON and HDF5", "[outputs]") {
   write_plan(plan, folder / "empty.h5", false);
   check_equal(read_plan(folder / "empty.h5"), plan);
   check_equal(plan_from_json(plan_to_json(plan), "text"), plan);
+}
+
+TEST_CASE("layers may have different numbers of selector heads", "[outputs]") {
+  const ScratchFolder folder;
+  BudgetPlan plan = sample_plan();
+  plan.selector_heads = {{3}, {0, 2, 1, 3}, {1, 0}};
+  for (const char* name : {"p.json", "p.h5"}) {
+    INFO(name);
+    write_plan(plan, folder / name, false);
+    check_equal(read_plan(folder / name), plan);
+  }
+}
+
+TEST_CASE("the lint states sizes in bytes", "[outputs]") {
+  const json lint = json::parse(plan_to_json(sample_plan()))["lint"];
+  CHECK(lint["nominal_bytes"] == 336 * 64);
+  CHECK(lint["contexts"][1]["usable_bytes"] == 272 * 64);
+  CHECK(lint["contexts"][1]["wasted_tokens"] == 64);
+  CHECK(lint["largest_head"] == json({2, 1}));
 }
 
 TEST_CASE("every truncation of a plan is refused", "[outputs]") {
@@ -165,7 +196,7 @@ TEST_CASE("a plan whose fields disagree is refused by name", "[outputs]") {
   names("/selector_heads/0", {3, 4}, "selector_heads[0]");
   names("/selector_heads/0", {-1, 0}, "selector_heads[0]");
   names("/selector_heads/0", {3, 3}, "head 3 twice");
-  names("/selector_heads/0", {3}, "selector_heads[1]");
+  names("/selector_heads/1", json::array(), "selector_heads[1]");
   names("/selector_heads", {{3, 1}}, "selector_heads");
   names("/model/num_layers", 3, "budget_tokens");
   names("/model/num_layers", 0, "num_layers");
@@ -182,6 +213,9 @@ TEST_CASE("a plan whose fields disagree is refused by name", "[outputs]") {
   names("/options/num_sink_tokens", true, "num_sink_tokens");
   names("/provenance/seed", -1, "seed");
   names("/lint/notes", "none", "notes");
+  names("/lint/smallest_head", {1}, "smallest_head");
+  names("/lint/bytes_per_token", -1, "bytes_per_token");
+  names("/lint/contexts", {{{"context_length", 64}}}, "usable_tokens");
 }
 
 TEST_CASE("a plan without a field is refused by the field's name", "[outputs]") {

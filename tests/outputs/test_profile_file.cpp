@@ -74,6 +74,12 @@ void check_equal(const HeadProfile& found, const HeadProfile& expected) {
     CHECK(other.samples_summed == curves.samples_summed);
     CHECK(other.layer == curves.layer);
     CHECK(other.kv_head == curves.kv_head);
+    CHECK(other.task_weights == curves.task_weights);
+    CHECK(other.kv_head_squared == curves.kv_head_squared);
+    CHECK(other.prompt_task == curves.prompt_task);
+    CHECK(other.prompt_layer == curves.prompt_layer);
+    CHECK(other.kl_budgets == curves.kl_budgets);
+    CHECK(other.prompt_kl == curves.prompt_kl);
   }
 }
 
@@ -249,9 +255,11 @@ TEST_CASE("the layout of format version 1.1 stays as documented", "[outputs]") {
   CHECK(file.children("scores/srh") == std::vector<std::string>{"mean", "samples"});
   CHECK(file.dims("scores/srh/samples") == Dims{2, 3, 4});
   CHECK(file.dims("scores/srh/mean") == Dims{3, 4});
-  CHECK(file.children("error_curves/srh4") == std::vector<std::string>{"budgets", "kv_head",
-                                                                       "layer", "samples",
-                                                                       "samples_summed", "tasks"});
+  CHECK(file.children("error_curves/srh4") ==
+        std::vector<std::string>{"budgets", "kl_budgets", "kv_head", "kv_head_squared", "layer",
+                                 "prompt_kl", "prompt_layer", "prompt_task", "samples",
+                                 "samples_summed", "task_weights", "tasks"});
+  CHECK(file.dims("error_curves/srh4/prompt_layer") == Dims{3, 3, 2});
   CHECK(file.dims("error_curves/srh4/samples") == Dims{2, 3, 2});
   CHECK(file.dims("error_curves/srh4/layer") == Dims{3, 2});
   CHECK(file.dims("error_curves/srh4/kv_head") == Dims{3, 2, 2});
@@ -277,6 +285,19 @@ TEST_CASE("a profile whose shapes disagree is refused by name", "[outputs]") {
                    p.error_curves["srh4"].budgets = {32, 16};
                  }),
                  "error_curves/srh4/budgets"));
+  CHECK(contains(
+      complaint_after([](HeadProfile& p) { p.error_curves["srh4"].task_weights = {1.0, 0.0}; }),
+      "error_curves/srh4/task_weights[1]"));
+  CHECK(contains(
+      complaint_after([](HeadProfile& p) { p.error_curves["srh4"].prompt_task = {0, 1, 2}; }),
+      "error_curves/srh4/prompt_task"));
+  CHECK(contains(
+      complaint_after([](HeadProfile& p) { p.error_curves["srh4"].prompt_layer.pop_back(); }),
+      "error_curves/srh4/prompt_layer"));
+  CHECK(contains(complaint_after([](HeadProfile& p) {
+                   p.error_curves["srh4"].kl_budgets = {16, 32};
+                 }),
+                 "error_curves/srh4/prompt_kl"));
   CHECK(contains(complaint_after([](HeadProfile& p) { p.model.shape.num_kv_heads = 3; }),
                  "num_kv_heads"));
   CHECK(contains(complaint_after([](HeadProfile& p) {

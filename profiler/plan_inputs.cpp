@@ -1,0 +1,120 @@
+#include "profiler/plan_inputs.h"
+
+#include <algorithm>
+
+#include "analysis/curve_statistics.h"
+#include "analysis/head_ranking.h"
+#include "analysis/selector_heads.h"
+#include "outputs/input_error.h"
+
+namespace headscope::profiler {
+namespace {
+
+constexpr const char* kUnweighted =
+    "errors of all layers count the same: what a layer's error does to the answer was not measured "
+    "(headscope calibrate --kl-budgets)";
+
+std::string profile_place(const HeadProfile& profile) {
+  return "the profile of " + profile.model.name;
+}
+
+const ErrorCurves& pick_curves(const HeadProfile& profile, const std::string& wanted) {
+  if (profile.error_curves.empty()) {
+    throw InputError(profile_place(profile), "eviction-error curves, which this method needs",
+                     "none", "Run headscope calibrate on this profile first.");
+  }
+  if (wanted.empty() && profile.error_curves.size() == 1)
+    return profile.error_curves.begin()->second;
+  const auto found = profile.error_curves.find(wanted);
+  if (found != profile.error_curves.end()) return found->second;
+  std::string names;
+  for (const auto& [name, unused] : profile.error_curves)
+    names += (names.empty() ? "" : ", ") + name;
+  throw InputError("error curves of " + profile_place(profile), "one of " + names,
+                   wanted.empty() ? "no choice" : wanted, "Name the selector whose curves to use.");
+}
+
+// InputError naming all of them that are missing.
+void check_has_scores(const HeadProfile& profile, const std::vector<std::string>& names) {
+  std::string missing;
+  for (const std::string& name : names) {
+    if (profile.scores.count(name) == 0) missing += (missing.empty() ? "" : ",") + name;
+  }
+  if (!missing.empty()) {
+    throw InputError(
+        profile_place(profile), "the score " + missing, "no such score",
+        "Measure it with headscope profile --scores " + missing + ", or name another.");
+  }
+}
+
+const HeadMatrix& pick_score(const HeadProfile& profile, const std::string& name) {
+  check_has_scores(profile, {name});
+  return profile.scores.at(name).mean;
+}
+
+std::vector<double> widened(const std::vector<float>& values) {
+  return {values.begin(), values.end()};
+}
+
+Selectors sure_heads(const HeadProfile& profile, const MethodOptions& options) {
+  analysis::HeadSamples samples;
+  samples.num_layers = profile.model.shape.num_layers;
+  samples.num_query_heads = profile.model.shape.num_query_heads;
+  samples.values = profile.scores.at(options.score).samples;
+  for (const ProbeRecord& probe : profile.probes) samples.clusters.push_back(probe.needle_id);
+  analysis::SelectorOptions asked;
+  asked.threshold = *options.selector_threshold;
+  analysis::SelectorHeads chosen = analysis::heads_above(samples, asked);
+  return {std::move(chosen.heads), std::move(chosen.notes)};
+}
+
+}  // namespace
+
+std::vector<std::string> add_measurements(const HeadProfile& profile,
+                                          const analysis::AllocatorNeeds& needs,
+                                          const MethodOptions& options,
+                                          analysis::AllocatorInput& input) {
+  std::vector<std::string> notes;
+  if (needs.layer_error) {
+    analysis::LayerError error =
+        analysis::layer_error(pick_curves(profile, options.curves), profile.model.shape.num_layers,
+                              {.budget = options.error_budget, .steps = options.error_steps});
+    input.layer_error = std::move(error.values);
+    notes = std::move(error.notes);
+  }
+  if (needs.curves) {
+    const ErrorCurves& curves = pick_curves(profile, options.curves);
+    input.curves.budgets = curves.budgets;
+    input.curves.error = widened(curves.kv_head);
+    input.curves.squared_error = widened(curves.kv_head_squared);
+    input.layer_weights = analysis::layer_sensitivity(curves, profile.model.shape.num_layers);
+    if (input.layer_weights.empty()) {
+      notes.emplace_back(kUnweighted);
+    }
+  }
+  if (needs.head_scores) {
+    input.head_scores =
+        pick_score(profile, options.head_score.empty() ? options.score : options.head_score);
+  }
+  if (needs.copy_scores) {
+    check_has_scores(profile, {"induction", "echo"});
+    input.induction = pick_score(profile, "induction");
+    input.echo = pick_score(profile, "echo");
+  }
+  return notes;
+}
+
+Selectors pick_selectors(const HeadProfile& profile, const MethodOptions& options) {
+  const HeadMatrix& mean = pick_score(profile, options.score);
+  if (profile.num_successful() == 0) {
+    throw InputError(profile_place(profile),
+                     "successful probes, to tell retrieval heads from others",
+                     "none of " + std::to_string(profile.probes.size()),
+                     "Use shorter contexts or needles with an answer prefix.");
+  }
+  if (options.selector_threshold) return sure_heads(profile, options);
+  const int64_t count = std::min(options.selector_heads, profile.model.shape.num_query_heads);
+  return {analysis::top_heads_per_layer(mean, count), {}};
+}
+
+}  // namespace headscope::profiler

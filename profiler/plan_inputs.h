@@ -1,0 +1,27 @@
+// What allocators and selectors read of a profile, looked up by name.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "analysis/allocator.h"
+#include "outputs/head_profile.h"
+#include "profiler/method_plan.h"
+
+namespace headscope::profiler {
+
+// Fills what `needs` names. InputError naming what the profile lacks. Returns notes for the lint.
+std::vector<std::string> add_measurements(const HeadProfile& profile,
+                                          const analysis::AllocatorNeeds& needs,
+                                          const MethodOptions& options,
+                                          analysis::AllocatorInput& input);
+
+struct Selectors {
+  std::vector<std::vector<int64_t>> heads;  // [num_layers][>= 1]
+  std::vector<std::string> notes;
+};
+
+// The heads of every layer that choose its keys. InputError: no such score, no successful probe.
+[[nodiscard]] Selectors pick_selectors(const HeadProfile& profile, const MethodOptions& options);
+
+}  // namespace headscope::profiler

@@ -1,0 +1,62 @@
+// What an op's benchmark is: cases that check themselves against an oracle, then time our way
+// beside the others in interleaved pairs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace headscope::benchmarks {
+
+// Ratios of baseline time / our time.
+struct PairedTimes {
+  double ours_ms = 0.0;   // median
+  double other_ms = 0.0;  // median
+  double ratio = 0.0;     // median of the pairs' ratios
+  double p10 = 0.0;
+  double p90 = 0.0;
+  int64_t pairs = 0;      // that counted
+  int64_t discarded = 0;  // the host took processor time away meanwhile
+};
+
+struct Options {
+  bool check_only = false;     // oracles on small cases, no times
+  int64_t pairs = 21;          // wanted per comparison
+  double most_seconds = 60.0;  // per comparison; at least 5 pairs are taken all the same
+};
+
+// Runs both once to warm up, then in the order ours, other, other, ours, … Pairs during which
+// /proc/stat shows stolen time are taken again, up to as many as were wanted.
+[[nodiscard]] PairedTimes time_pairs(const std::function<void()>& ours,
+                                     const std::function<void()>& other,
+                                     const Options& options);
+
+// One line of the benchmark record (docs/cli.md). NaN = not compared.
+struct Row {
+  std::string op;         // its name in kernels/ops.h
+  std::string case_name;  // sizes
+  std::string dtype;
+  double ours_ms, b0_ms, b1_ms;  // b0: the peer's sequence, b1: the best LibTorch composition
+  double ratio_b0, ratio_b1;
+  double p10, p90;          // of ratio_b0
+  double fraction_of_roof;  // of the machine's GEMM rate or read bandwidth, whichever binds
+  std::map<std::string, double> more;  // further figures, named with their unit
+};
+
+// What this machine can do, measured in the same run: best of several.
+struct Roofs {
+  double gemm_gflops = 0.0;  // float32 product of 2048 x 2048 matrices
+  double read_gbs = 0.0;     // sum over 512 MB
+};
+[[nodiscard]] Roofs measure_roofs();
+
+using Benchmark = std::function<std::vector<Row>(const Options& options, const Roofs& roofs)>;
+
+// By op name. A benchmark throws std::runtime_error where our result leaves its oracle.
+[[nodiscard]] const std::map<std::string, Benchmark>& benchmark_registry();
+
+std::vector<Row> benchmark_error_curve(const Options& options, const Roofs& roofs);
+
+}  // namespace headscope::benchmarks

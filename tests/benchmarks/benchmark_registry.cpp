@@ -1,0 +1,12 @@
+#include "tests/benchmarks/benchmark.h"
+
+namespace headscope::benchmarks {
+
+const std::map<std::string, Benchmark>& benchmark_registry() {
+  static const std::map<std::string, Benchmark> registry{
+      {"error_curve", benchmark_error_curve},
+  };
+  return registry;
+}
+
+}  // namespace headscope::benchmarks

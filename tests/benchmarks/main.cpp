@@ -1,0 +1,150 @@
+// headscope_bench --json F [--ops LIST] [--pairs N] [--seconds S] [--threads N] | --check
+#include <ATen/Parallel.h>
+
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+
+#include "kernels/cpu_features.h"
+#include "outputs/atomic_file.h"
+#include "outputs/json_fields.h"
+#include "tests/benchmarks/benchmark.h"
+
+namespace headscope::benchmarks {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct CommandLine {
+  Options options;
+  std::string json;
+  std::vector<std::string> ops;
+  std::string text;  // as it was given
+};
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> items;
+  std::istringstream stream(list);
+  for (std::string item; std::getline(stream, item, ',');) items.push_back(item);
+  return items;
+}
+
+CommandLine parse(int argc, char** argv) {
+  CommandLine line;
+  line.text = "headscope_bench";
+  for (int i = 1; i < argc; ++i) {
+    const std::string option = argv[i];
+    line.text += " " + option;
+    if (option == "--check") {
+      line.options.check_only = true;
+      continue;
+    }
+    if (i + 1 >= argc) throw std::invalid_argument(option + ": expected a value");
+    const std::string value = argv[++i];
+    line.text += " " + value;
+    if (option == "--json") {
+      line.json = value;
+    } else if (option == "--ops") {
+      line.ops = split(value);
+    } else if (option == "--pairs") {
+      line.options.pairs = std::stoll(value);
+    } else if (option == "--seconds") {
+      line.options.most_seconds = std::stod(value);
+    } else if (option == "--threads") {
+      at::set_num_threads(std::stoi(value));
+    } else {
+      throw std::invalid_argument(
+          "expected --check or --json, --ops, --pairs, --seconds, --threads, found " + option);
+    }
+  }
+  if (!line.options.check_only && line.json.empty()) {
+    throw std::invalid_argument("expected --json FILE or --check");
+  }
+  for (const auto& [op, unused] : benchmark_registry()) {
+    if (line.ops.empty() || line.ops == std::vector<std::string>{"all"}) line.ops.push_back(op);
+  }
+  return line;
+}
+
+Json machine() {
+  std::string name = "unknown";
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string text; std::getline(file, text);) {
+    if (text.rfind("model name", 0) == 0) name = text.substr(text.find(": ") + 2);
+  }
+  const kernels::InstructionSet set = kernels::instruction_set();
+  return {{"cpu", name},
+          {"instruction_set", set == kernels::InstructionSet::kAvx512 ? "avx512"
+                              : set == kernels::InstructionSet::kAvx2 ? "avx2"
+                                                                      : "portable"},
+          {"threads", at::get_num_threads()}};
+}
+
+Json number(double value) {
+  return std::isnan(value) ? Json(nullptr) : Json(value);
+}
+
+Json row_json(const Row& row) {
+  Json json{{"op", row.op},
+            {"case", row.case_name},
+            {"dtype", row.dtype},
+            {"ours_ms", number(row.ours_ms)},
+            {"b0_ms", number(row.b0_ms)},
+            {"b1_ms", number(row.b1_ms)},
+            {"ratio_b0", number(row.ratio_b0)},
+            {"ratio_b1", number(row.ratio_b1)},
+            {"p10", number(row.p10)},
+            {"p90", number(row.p90)},
+            {"fraction_of_roof", number(row.fraction_of_roof)}};
+  for (const auto& [name, value] : row.more) json[name] = number(value);
+  return json;
+}
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now));
+  return text;
+}
+
+int run(const CommandLine& line) {
+  const Roofs roofs = line.options.check_only ? Roofs{} : measure_roofs();
+  Json record{{"machine", machine()},
+              {"roofs", {{"gemm_gflops", roofs.gemm_gflops}, {"read_gbs", roofs.read_gbs}}},
+              {"command", line.text},
+              {"date", today()},
+              {"rows", Json::array()}};
+  for (const std::string& op : line.ops) {
+    const auto found = benchmark_registry().find(op);
+    if (found == benchmark_registry().end()) throw std::invalid_argument("no benchmark of " + op);
+    for (const Row& row : found->second(line.options, roofs)) {
+      record["rows"].push_back(row_json(row));
+      std::cout << record["rows"].back().dump() << std::endl;
+    }
+  }
+  if (!line.options.check_only) {
+    outputs::write_file_atomically(line.json, outputs::to_readable_json(record),
+                                   /*overwrite=*/true);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace headscope::benchmarks
+
+int main(int argc, char** argv) {
+  try {
+    return headscope::benchmarks::run(headscope::benchmarks::parse(argc, argv));
+  } catch (const std::invalid_argument& error) {
+    std::cerr << "headscope_bench: " << error.what() << "\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << "headscope_bench: " << error.what() << "\n";
+    return 1;
+  }
+}
