@@ -1,5 +1,6 @@
 #include "profiler/ablate_run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <sstream>
 
@@ -30,10 +31,12 @@ struct AblateCommand {
   profiler::AblateOptions run;
 
   AblateCommand() {
-    probes.grid.context_lengths = {512};
-    probes.grid.depths = {0.1, 0.3, 0.5, 0.7, 0.9};
-    probes.grid.needles_per_cell = 5;
+    grid().context_lengths = {512};
+    grid().depths = {0.1, 0.3, 0.5, 0.7, 0.9};
+    grid().needles_per_cell = 5;
   }
+  [[nodiscard]] profiler::ProbeGridOptions& grid() { return probes.grid; }
+  [[nodiscard]] const profiler::ProbeGridOptions& grid() const { return probes.grid; }
   [[nodiscard]] int64_t num_arms() const {
     return 1 + static_cast<int64_t>(scores.size()) * (2 + draws);
   }
@@ -64,7 +67,7 @@ Json result_json(const profiler::AblateOutcome& outcome,
             {"mode", command.mode},
             {"top", command.top},
             {"num_probes", outcome.num_probes},
-            {"probe_seed", command.probes.grid.seed},
+            {"probe_seed", command.grid().seed},
             {"profile_seed", profile_seed},
             {"complete", outcome.complete},
             {"seconds", seconds}};
@@ -100,7 +103,7 @@ std::string result_text(const profiler::AblateOutcome& outcome, const AblateComm
     unmatched = unmatched || !row.layer_matched;
   }
   if (unmatched) text << "* a layer had too few other heads: some are of the nearest layers\n";
-  text << outcome.num_probes << " fresh probes (seed " << command.probes.grid.seed
+  text << outcome.num_probes << " fresh probes (seed " << command.grid().seed
        << ", none of them the profile's), heads masked to their "
        << (command.mode == "mean" ? "mean output" : "zero output") << " in prefill and decode";
   return text.str();
@@ -135,18 +138,21 @@ std::vector<profiler::AblationArm> arms_of(const HeadProfile& profile,
   return arms;
 }
 
-// `count` prompts like the probes, with needles and windows of their own.
-std::vector<profiler::Probe> build_mean_prompts(const AblateCommand& command,
-                                                const profiler::PromptWriter& writer,
-                                                uint64_t seed) {
-  if (command.mode != "mean") return {};
-  ProbeOptions options = command.probes;
-  options.grid.seed = seed;
-  std::vector<profiler::Probe> prompts = build_probes(options, writer);
-  if (static_cast<int64_t>(prompts.size()) > command.mean_prompts) {
-    prompts.resize(static_cast<size_t>(command.mean_prompts));
-  }
-  return prompts;
+// Probes of a seed of their own. Only those that ask for something: a control has no right answer.
+std::vector<profiler::Probe> questions(AblateCommand& command,
+                                       const profiler::PromptWriter& writer,
+                                       uint64_t seed) {
+  command.grid().seed = seed;
+  std::vector<profiler::Probe> probes = build_probes(command.probes, writer);
+  std::erase_if(probes, [](const profiler::Probe& probe) {
+    return probe.is_control || probe.repeat_period > 0;
+  });
+  return probes;
+}
+
+// Never the profile's own seed, whatever both were given.
+uint64_t fresh_seed(uint64_t seed, uint64_t profile_seed) {
+  return seed == profile_seed ? seed + 1 : seed;
 }
 
 void run_ablate(Session& session, AblateCommand& command) {
@@ -157,9 +163,6 @@ void run_ablate(Session& session, AblateCommand& command) {
   if (session.common.dry_run) return dry_run(session, command);
   const HeadProfile profile = outputs::read_profile(command.profile);
   const auto arms = arms_of(profile, command, session.common.seed);
-  // Never the profile's own seed, whatever both were given.
-  command.probes.grid.seed = session.common.seed + kProbeSeedOffset;
-  if (command.probes.grid.seed == profile.provenance.seed) ++command.probes.grid.seed;
 
   const auto started = std::chrono::steady_clock::now();
   const LoadedModel model = session.load(command.model, /*with_tokenizer=*/true);
@@ -167,10 +170,14 @@ void run_ablate(Session& session, AblateCommand& command) {
                              session.common.force);
   const profiler::PromptWriter writer(*model.tokenizer, model.chat,
                                       profiler::parse_format_choice(command.probes.format));
-  const std::vector<profiler::Probe> probes = build_probes(command.probes, writer);
+  std::vector<profiler::Probe> mean_prompts;
+  if (command.mode == "mean") {
+    mean_prompts = questions(command, writer, session.common.seed + kMeanSeedOffset);
+    mean_prompts.resize(std::min(mean_prompts.size(), static_cast<size_t>(command.mean_prompts)));
+  }
+  const std::vector<profiler::Probe> probes = questions(
+      command, writer, fresh_seed(session.common.seed + kProbeSeedOffset, profile.provenance.seed));
   profiler::check_fresh(probes, profile);
-  const auto mean_prompts =
-      build_mean_prompts(command, writer, session.common.seed + kMeanSeedOffset);
 
   const profiler::MeasuredModel measured{*model.decoder, *model.tokenizer, model.identity};
   const profiler::AblateOutcome outcome =

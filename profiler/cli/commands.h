@@ -18,6 +18,7 @@ void setup_plan(CLI::App& app, Session& session);
 void setup_heatmap(CLI::App& app, Session& session);
 void setup_evaluate(CLI::App& app, Session& session);
 void setup_ablate(CLI::App& app, Session& session);
+void setup_selftest(CLI::App& app, Session& session);
 void setup_convert(CLI::App& app, Session& session);
 
 }  // namespace headscope::cli

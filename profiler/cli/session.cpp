@@ -116,7 +116,7 @@ void add_common_options(CLI::App& app, Session& session, std::initializer_list<T
       app.add_flag("--dry-run", common.dry_run,
                    "Print the memory and time this would take, and stop");
     }
-    if (take == Takes::kModel) {
+    if (take == Takes::kModel || take == Takes::kDevice) {
       app.add_option("--device", common.device, "auto, cpu, cuda or cuda:N")
           ->check(CLI::Validator(
               [](std::string& value) {
@@ -128,12 +128,14 @@ void add_common_options(CLI::App& app, Session& session, std::initializer_list<T
               },
               "", ""))
           ->capture_default_str();
+      app.add_option("--threads", common.threads, "CPU threads (0: as many as cores)")
+          ->check(CLI::Range(0, 1024));
+    }
+    if (take == Takes::kModel) {
       app.add_option("--dtype", common.dtype,
                      "auto (float32 on CPU, the checkpoint's own on a GPU), …")
           ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16"}))
           ->capture_default_str();
-      app.add_option("--threads", common.threads, "CPU threads (0: as many as cores)")
-          ->check(CLI::Range(0, 1024));
       app.add_option("--seed", common.seed, "Seed of everything random")->capture_default_str();
     }
   }

@@ -81,7 +81,8 @@ class Session {
 };
 
 // Which of the common options a subcommand takes.
-enum class Takes { kOutput = 1, kModel = 2, kDryRun = 4 };
+// kModel includes kDevice.
+enum class Takes { kOutput = 1, kModel = 2, kDryRun = 4, kDevice = 8 };
 void add_common_options(CLI::App& app, Session& session, std::initializer_list<Takes> takes);
 
 // Reads a JSON array of token ids; ids outside 0..vocab_size-1 are refused.
