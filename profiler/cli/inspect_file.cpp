@@ -13,6 +13,7 @@
 #include "outputs/interop/retrieval_scores.h"
 #include "outputs/plan_file.h"
 #include "outputs/profile_file.h"
+#include "profiler/cli/trust_report.h"
 
 namespace headscope::cli {
 namespace {
@@ -67,8 +68,7 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
   const HeadProfile profile = outputs::read_profile(path);
   std::ostringstream text;
   text << path << ": a head profile\n"
-       << model_line(profile.model) << made_line(profile.provenance) << "  probes       "
-       << profile.probes.size() << ", " << profile.num_successful() << " successful\n";
+       << model_line(profile.model) << made_line(profile.provenance);
   json["model"] = model_json(profile.model);
   json["provenance"] = provenance_json(profile.provenance);
   json["num_probes"] = profile.probes.size();
@@ -85,6 +85,8 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
     text << "  error curves " << name << ": " << curves.budgets.size() << " budgets, "
          << curves.tasks.size() << " tasks\n";
   }
+  json["trust"] = trust_json(profile, session.common.seed);
+  text << "how far to trust it\n" << trust_text(json["trust"]);
   session.emit(json, text.str());
 }
 
