@@ -6,6 +6,9 @@
 #include <map>
 #include <random>
 #include <stdexcept>
+#include <utility>
+
+#include "analysis/clustered_scores.h"
 
 namespace headscope::analysis {
 namespace {
@@ -36,39 +39,36 @@ std::vector<Cluster> gather_clusters(const std::vector<double>& values,
   return clusters;
 }
 
-// The q-quantile of sorted values, linear between neighbours.
-double quantile(const std::vector<double>& sorted, double q) {
-  const double position = q * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<size_t>(std::floor(position));
-  const size_t above = std::min(below + 1, sorted.size() - 1);
-  const double share = position - static_cast<double>(below);
-  return sorted[below] + share * (sorted[above] - sorted[below]);
-}
-
-// Standard distributions differ between libraries; raw draws do not. The bias of the remainder is
-// below 2^-40 for any number of clusters that fits in memory.
 double resampled_mean(const std::vector<Cluster>& clusters, std::mt19937_64& random) {
   Cluster total;
   for (size_t draw = 0; draw < clusters.size(); ++draw) {
-    const Cluster& cluster = clusters[random() % clusters.size()];
+    const Cluster& cluster = clusters[draw_below(clusters.size(), random)];
     total.sum += cluster.sum;
     total.count += cluster.count;
   }
   return total.sum / static_cast<double>(total.count);
 }
 
-void check_arguments(const std::vector<double>& values,
-                     const BootstrapOptions& options,
-                     const std::vector<std::string>& clusters) {
+void check_options(const BootstrapOptions& options) {
   if (options.num_resamples < 1) {
-    throw std::invalid_argument("bootstrap_mean: expected num_resamples >= 1");
+    throw std::invalid_argument("bootstrap: expected num_resamples >= 1");
   }
   if (!(options.confidence > 0.0 && options.confidence < 1.0)) {
-    throw std::invalid_argument("bootstrap_mean: expected a confidence between 0 and 1");
+    throw std::invalid_argument("bootstrap: expected a confidence between 0 and 1");
   }
-  if (!clusters.empty() && clusters.size() != values.size()) {
-    throw std::invalid_argument("bootstrap_mean: expected one cluster name per value");
-  }
+}
+
+struct Bounds {
+  double low = 0.0;
+  double high = 0.0;
+};
+
+// Percentiles of resampled means around `mean`, which very few resamples may miss.
+Bounds percentiles(std::vector<double> resampled, double mean, double confidence) {
+  std::sort(resampled.begin(), resampled.end());
+  const double tail = (1.0 - confidence) / 2.0;
+  return {std::min(quantile(resampled, tail), mean),
+          std::max(quantile(resampled, 1.0 - tail), mean)};
 }
 
 }  // namespace
@@ -76,7 +76,10 @@ void check_arguments(const std::vector<double>& values,
 MeanInterval bootstrap_mean(const std::vector<double>& values,
                             const BootstrapOptions& options,
                             const std::vector<std::string>& clusters) {
-  check_arguments(values, options, clusters);
+  check_options(options);
+  if (!clusters.empty() && clusters.size() != values.size()) {
+    throw std::invalid_argument("bootstrap_mean: expected one cluster name per value");
+  }
   const std::vector<Cluster> gathered = gather_clusters(values, clusters);
   if (gathered.empty()) {
     constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
@@ -97,12 +100,48 @@ MeanInterval bootstrap_mean(const std::vector<double>& values,
   for (double& mean : means) {
     mean = resampled_mean(gathered, random);
   }
-  std::sort(means.begin(), means.end());
-  const double tail = (1.0 - options.confidence) / 2.0;
-  // With very few resamples the percentiles may miss the mean itself.
-  interval.low = std::min(quantile(means, tail), interval.mean);
-  interval.high = std::max(quantile(means, 1.0 - tail), interval.mean);
+  const Bounds bounds = percentiles(std::move(means), interval.mean, options.confidence);
+  interval.low = bounds.low;
+  interval.high = bounds.high;
   return interval;
+}
+
+HeadIntervals bootstrap_heads(const ProbeSamples& samples,
+                              const FamilyMix& mix,
+                              const BootstrapOptions& options) {
+  check_options(options);
+  const ClusteredScores scores(samples, mix);
+  const auto heads = static_cast<size_t>(samples.num_heads);
+  HeadIntervals intervals;
+  intervals.num_probes = scores.num_probes();
+  intervals.num_clusters = scores.num_clusters();
+  intervals.mean = scores.mean(scores.all());
+  intervals.low = intervals.high = intervals.mean;
+  if (intervals.num_clusters == 0) return intervals;
+
+  // One resample serves all heads, so that memory access stays in rows.
+  std::mt19937_64 random(options.seed);
+  std::vector<std::vector<double>> resampled(heads);
+  ClusterDraw draw = scores.all();
+  for (int64_t i = 0; i < options.num_resamples; ++i) {
+    for (size_t family = 0; family < draw.size(); ++family) {
+      for (size_t& cluster : draw[family]) {
+        cluster = draw_below(scores.num_clusters(family), random);
+      }
+    }
+    const std::vector<double> means = scores.mean(draw);
+    for (size_t head = 0; head < heads; ++head) {
+      if (!std::isnan(means[head])) resampled[head].push_back(means[head]);
+    }
+  }
+  for (size_t head = 0; head < heads; ++head) {
+    if (std::isnan(intervals.mean[head]) || resampled[head].empty()) continue;
+    const Bounds bounds =
+        percentiles(std::move(resampled[head]), intervals.mean[head], options.confidence);
+    intervals.low[head] = bounds.low;
+    intervals.high[head] = bounds.high;
+  }
+  return intervals;
 }
 
 }  // namespace headscope::analysis

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "analysis/probe_samples.h"
+
 namespace headscope::analysis {
 
 struct BootstrapOptions {
@@ -29,5 +31,20 @@ struct MeanInterval {
 [[nodiscard]] MeanInterval bootstrap_mean(const std::vector<double>& values,
                                           const BootstrapOptions& options = {},
                                           const std::vector<std::string>& clusters = {});
+
+// One interval per head, [num_heads]; NaN where nothing was measured.
+struct HeadIntervals {
+  std::vector<double> mean;
+  std::vector<double> low;  // low <= mean <= high
+  std::vector<double> high;
+  int64_t num_probes = 0;    // that counted
+  int64_t num_clusters = 0;  // of one, nothing can be said: low = mean = high
+};
+
+// Confidence interval of every head's mixed_mean(): clusters are resampled whole within their
+// family, the same draw for all heads. Deterministic as bootstrap_mean().
+[[nodiscard]] HeadIntervals bootstrap_heads(const ProbeSamples& samples,
+                                            const FamilyMix& mix = {},
+                                            const BootstrapOptions& options = {});
 
 }  // namespace headscope::analysis

@@ -45,7 +45,9 @@ struct ProbeRecord {
 // gate, or a sliding-window layer that cannot see the span).
 struct ScoreTable {
   std::vector<float> samples;
-  HeadMatrix mean;  // over the probes that counted; [num_layers, num_query_heads]
+  // Over the probes that counted: the mean over families of the mean in each
+  // (analysis/probe_samples.h). [num_layers, num_query_heads]
+  HeadMatrix mean;
 };
 
 // Relative eviction error as a function of the tokens kept per KV head, measured with one selector

@@ -86,27 +86,24 @@ Trial run_probe(const Probe& probe,
   return trial;
 }
 
-HeadMatrix mean_over_probes(const std::vector<float>& samples, const ModelShape& shape) {
+HeadMatrix mixed_mean(const std::vector<ProbeRecord>& probes,
+                      const std::vector<float>& samples,
+                      const ModelShape& shape,
+                      const analysis::FamilyMix& mix) {
   HeadMatrix mean(shape.num_layers, shape.num_query_heads);
-  const size_t heads = mean.values.size();
-  for (size_t head = 0; head < heads; ++head) {
-    double sum = 0.0;
-    int64_t count = 0;
-    for (size_t at = head; at < samples.size(); at += heads) {
-      if (std::isnan(samples[at])) continue;
-      sum += samples[at];
-      ++count;
-    }
-    mean.values[head] = count > 0 ? sum / static_cast<double>(count) : std::nan("");
-  }
+  mean.values = analysis::mixed_mean(
+      analysis::probe_samples(probes, samples, shape.num_layers * shape.num_query_heads), mix);
   return mean;
 }
 
 // The run's state: one place per probe, filled in any order.
 class Trials {
  public:
-  Trials(const std::vector<Probe>& probes, const ModelIdentity& model, Provenance provenance)
-      : probes_(probes), trials_(probes.size()) {
+  Trials(const std::vector<Probe>& probes,
+         const ModelIdentity& model,
+         const analysis::FamilyMix& mix,
+         Provenance provenance)
+      : probes_(probes), mix_(mix), trials_(probes.size()) {
     profile_.model = model;
     profile_.provenance = std::move(provenance);
   }
@@ -161,13 +158,14 @@ class Trials {
       }
     }
     for (auto& [name, table] : profile.scores) {
-      table.mean = mean_over_probes(table.samples, profile.model.shape);
+      table.mean = mixed_mean(profile.probes, table.samples, profile.model.shape, mix_);
     }
     return profile;
   }
 
  private:
   const std::vector<Probe>& probes_;
+  analysis::FamilyMix mix_;
   std::vector<std::optional<Trial>> trials_;
   HeadProfile profile_;  // model and provenance
   double seconds_before_ = 0.0;
@@ -190,6 +188,7 @@ Provenance complete_provenance(Provenance provenance, const ProfileOptions& opti
   stored["success_threshold"] = join_values(std::vector<double>{options.success_threshold});
   stored["max_answer_tokens"] = std::to_string(options.max_answer_tokens);
   stored["extra_answer_tokens"] = std::to_string(options.extra_answer_tokens);
+  stored[analysis::kFamilyMixOption] = analysis::format_family_mix(options.mix);
   stored["chunk_tokens"] = std::to_string(options.chunk_tokens);
   return provenance;
 }
@@ -225,9 +224,14 @@ ProfileOutcome profile_heads(const MeasuredModel& model,
   const ModelShape& shape = model.identity.shape;
   options.validate(shape);
   if (probes.empty()) throw InputError("probes", "at least one", "none");
-  for (const Probe& probe : probes) check_probe(probe);
+  std::vector<std::string> families;
+  for (const Probe& probe : probes) {
+    families.push_back(probe.family);
+    check_probe(probe);
+  }
+  analysis::check_family_mix(options.mix, families);
   const int64_t longest = longest_context(probes, options, model.decoder.config());
-  Trials trials(probes, model.identity, complete_provenance(provenance, options));
+  Trials trials(probes, model.identity, options.mix, complete_provenance(provenance, options));
   ProfileOutcome outcome;
   if (store != nullptr) {
     if (const auto stored = store->load_profile()) {

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/probe_samples.h"
 #include "outputs/head_profile.h"
 #include "profiler/head_scorer.h"
 #include "profiler/measured_model.h"
@@ -28,6 +29,7 @@ struct ProfileOptions {
                                      "r2",  "sink",      "recency"};  // default_scores()
   SpanChoice srh_span =
       SpanChoice::kNeedle;           // what `srh` sums over; the other scores use the answer
+  analysis::FamilyMix mix;           // how families weigh in the mean scores; empty = equally
   double success_threshold = 0.5;    // 0..1: rouge1_recall() of the answer must exceed it
   int64_t max_answer_tokens = 50;    // 1..512: decoded tokens at most
   int64_t extra_answer_tokens = 16;  // 0..512: and no more than the gold answer's length plus this

@@ -16,6 +16,7 @@
 #include "outputs/profile_file.h"
 #include "profiler/cli/curve_report.h"
 #include "profiler/cli/plan_text.h"
+#include "profiler/cli/trust_report.h"
 
 namespace headscope::cli {
 namespace {
@@ -69,8 +70,7 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
   const HeadProfile profile = outputs::read_profile(path);
   std::ostringstream text;
   text << path << ": a head profile\n"
-       << model_line(profile.model) << made_line(profile.provenance) << "  probes       "
-       << profile.probes.size() << ", " << profile.num_successful() << " successful\n";
+       << model_line(profile.model) << made_line(profile.provenance);
   json["model"] = model_json(profile.model);
   json["provenance"] = provenance_json(profile.provenance);
   json["num_probes"] = profile.probes.size();
@@ -86,6 +86,8 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
     json["error_curves"][name] = curves_json(curves, profile.model.shape.num_layers);
     text << curves_text(name, curves, profile.model.shape.num_layers);
   }
+  json["trust"] = trust_json(profile, session.common.seed);
+  text << "how far to trust it\n" << trust_text(json["trust"]);
   session.emit(json, text.str());
 }
 

@@ -19,6 +19,7 @@ struct ProfileCommand {
   std::string model;
   std::string out;
   std::string span = "needle";
+  std::string mix;
   bool resume = false;
   bool default_scores = true;
   ProbeOptions probes;
@@ -50,6 +51,7 @@ void run_profile(Session& session, ProfileCommand& command) {
   command.probes.grid.seed = session.common.seed;
   command.run.srh_span =
       command.span == "answer" ? profiler::SpanChoice::kAnswer : profiler::SpanChoice::kNeedle;
+  command.run.mix = analysis::parse_family_mix(command.mix);
   command.probes.validate();
   if (session.common.dry_run) return dry_run(session, command);
   if (already_complete(session, command)) return;
@@ -99,6 +101,9 @@ void setup_profile(CLI::App& app, Session& session) {
   sub->add_option("--span", command->span, "What srh sums over: the needle statement or the answer")
       ->check(CLI::IsMember({"needle", "answer"}))
       ->capture_default_str();
+  sub->add_option(
+      "--mix", command->mix,
+      "Weights of the families in the mean scores, as number=2,word=1 (default: equal)");
   sub->add_option("--max-answer-tokens", command->run.max_answer_tokens,
                   "Decoded tokens at most, per probe")
       ->capture_default_str();

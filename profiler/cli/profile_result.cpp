@@ -1,45 +1,26 @@
 #include "profiler/cli/profile_result.h"
 
-#include <cmath>
 #include <sstream>
 
 #include "analysis/head_ranking.h"
-#include "analysis/rank_correlation.h"
+#include "profiler/cli/trust_report.h"
 
 namespace headscope::cli {
 namespace {
-
-// How far the ranking would move if measured again: random halves of the probes, needles kept
-// whole.
-Json stability_of(const HeadProfile& profile, const ScoreTable& table, uint64_t seed) {
-  std::vector<std::string> clusters;
-  for (const ProbeRecord& probe : profile.probes) clusters.push_back(probe.needle_id);
-  analysis::SplitHalfOptions options;
-  options.seed = seed;
-  const ModelShape& shape = profile.model.shape;
-  const analysis::SplitHalf halves =
-      analysis::split_half(table.samples, static_cast<int64_t>(profile.probes.size()),
-                           shape.num_layers * shape.num_query_heads, options, clusters);
-  const auto number = [](double value) { return std::isnan(value) ? Json() : Json(value); };
-  return {{"split_half_spearman", number(halves.spearman)},
-          {"split_half_top_jaccard", number(halves.top_jaccard)},
-          {"num_probes", halves.num_probes},
-          {"num_needles", halves.num_clusters}};
-}
 
 Json result_json(const profiler::ProfileOutcome& outcome, uint64_t seed) {
   const HeadProfile& profile = outcome.profile;
   Json json{{"num_probes", profile.probes.size()}, {"num_successful", profile.num_successful()},
             {"num_resumed", outcome.num_resumed},  {"scores", Json::object()},
-            {"stability", Json::object()},         {"seconds", profile.provenance.seconds}};
+            {"stability", Json::object()},         {"seconds", profile.provenance.seconds},
+            {"trust", trust_json(profile, seed)}};
+  json["stability"] = json["trust"]["stability"];
   for (const auto& [name, table] : profile.scores) {
     Json heads = Json::array();
     for (const analysis::RankedHead& head : analysis::rank_heads(table.mean)) {
-      heads.push_back(Json::array(
-          {head.head.layer, head.head.head, std::isnan(head.score) ? Json() : Json(head.score)}));
+      heads.push_back(Json::array({head.head.layer, head.head.head, number_json(head.score)}));
     }
     json["scores"][name] = {{"top_heads", heads}};
-    json["stability"][name] = stability_of(profile, table, seed);
   }
   return json;
 }
@@ -56,11 +37,9 @@ std::string result_text(const HeadProfile& profile, const Json& json, const std:
       text << (i ? "  " : "") << heads[i][0] << "-" << heads[i][1];
       if (!heads[i][2].is_null()) text << " " << heads[i][2].get<double>();
     }
-    const Json& stable = json["stability"][name]["split_half_spearman"];
-    if (!stable.is_null())
-      text << "   (split-half rank correlation " << stable.get<double>() << ")";
     text << "\n";
   }
+  text << trust_text(json["trust"], "");
   if (profile.num_successful() == 0) {
     text << "No probe was answered: the scores are empty. Try shorter contexts "
             "(--context-lengths), or\n"

@@ -6,20 +6,12 @@
 
 #include "analysis/bootstrap.h"
 #include "analysis/rank_correlation.h"
+#include "tests/analysis/noisy_heads.h"
 
 namespace headscope::analysis {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-// Sum of twelve uniform draws: near enough to a normal variable with variance 1.
-double near_normal(std::mt19937_64& random) {
-  double sum = -6.0;
-  for (int i = 0; i < 12; ++i) {
-    sum += static_cast<double>(random() >> 11) * 0x1.0p-53;
-  }
-  return sum;
-}
 
 TEST_CASE("the bootstrap interval has the width that theory gives", "[analysis]") {
   const uint64_t seed = 3;
@@ -79,6 +71,33 @@ TEST_CASE("what was not measured does not enter the mean", "[analysis]") {
   CHECK_THROWS_AS(bootstrap_mean({1.0}, {}, {"a", "b"}), std::invalid_argument);
 }
 
+TEST_CASE("every head's interval is that of its own mean over whole needles", "[analysis]") {
+  const uint64_t seed = 21;
+  INFO("seed " << seed);
+  // Two heads that differ by a constant: the same draws, so the same widths.
+  ProbeSamples samples = noisy_heads({.levels = {0.5, 0.25}, .num_clusters = 40, .seed = seed});
+  for (size_t probe = 0; probe < 80; ++probe) {
+    samples.values[2 * probe + 1] = samples.values[2 * probe] - 0.25F;
+  }
+  const HeadIntervals intervals = bootstrap_heads(samples, {}, {1000, 0.95, seed});
+  CHECK(intervals.num_clusters == 40);
+  CHECK(intervals.num_probes == 80);
+  for (size_t head = 0; head < 2; ++head) {
+    CHECK(intervals.low[head] < intervals.mean[head]);
+    CHECK(intervals.mean[head] < intervals.high[head]);
+  }
+  CHECK(intervals.high[1] - intervals.low[1] ==
+        Approx(intervals.high[0] - intervals.low[0]).epsilon(1e-5));
+  // Half of the variance is the needle's, so 40 needles of two probes: sd of the mean
+  // 0.1 * sqrt((1 + 1 / 2) / 40).
+  CHECK(intervals.high[0] - intervals.low[0] ==
+        Approx(2 * 1.96 * 0.1 * std::sqrt(1.5 / 40)).epsilon(0.25));
+  // One needle says nothing of others.
+  const HeadIntervals single =
+      bootstrap_heads(noisy_heads({.levels = {0.5, 0.25}, .num_clusters = 1, .seed = seed}));
+  CHECK(single.low == single.high);
+}
+
 TEST_CASE("Spearman's correlation of a case worked by hand", "[analysis]") {
   // Ranks 1 2 3 4 5 against 2 1 4 3 5: 1 - 6 * 4 / (5 * 24) = 0.8.
   CHECK(spearman({10, 20, 30, 40, 50}, {2, 1, 4, 3, 5}) == Approx(0.8));
@@ -97,46 +116,11 @@ TEST_CASE("top-k overlap counts what both tops hold", "[analysis]") {
   CHECK(top_k_jaccard({1, 0, 0}, {0, 0, 1}, 1) == 0.0);
   CHECK(top_k_jaccard({kNaN, 1, 0}, {9, 1, 0}, 1) == 0.0);
   CHECK_THROWS_AS(top_k_jaccard({1}, {1}, 0), std::invalid_argument);
-}
-
-TEST_CASE("halves agree fully without noise and hardly at all with nothing but noise",
-          "[analysis]") {
-  const uint64_t seed = 11;
-  INFO("seed " << seed);
-  std::mt19937_64 random(seed);
-  constexpr int64_t kProbes = 40;
-  constexpr int64_t kHeads = 200;
-  std::vector<float> same;
-  std::vector<float> noise;
-  for (int64_t probe = 0; probe < kProbes; ++probe) {
-    for (int64_t head = 0; head < kHeads; ++head) {
-      same.push_back(static_cast<float>(head));
-      noise.push_back(static_cast<float>(near_normal(random)));
-    }
-  }
-  const SplitHalf agreed = split_half(same, kProbes, kHeads);
-  CHECK(agreed.spearman == Approx(1.0));
-  CHECK(agreed.spearman_full == Approx(1.0));
-  CHECK(agreed.top_jaccard == Approx(1.0));
-  const SplitHalf random_halves = split_half(noise, kProbes, kHeads);
-  CHECK(std::abs(random_halves.spearman) < 0.2);  // deviation of one halving 1 / sqrt(200) = 0.07
-}
-
-TEST_CASE("a needle is never on both sides of a halving", "[analysis]") {
-  // Two needles that put the heads in opposite orders: whole halves disagree fully.
-  const std::vector<float> samples{1, 2, 3, 1, 2, 3, 3, 2, 1, 3, 2, 1};
-  const std::vector<std::string> clusters{"a", "a", "b", "b"};
-  CHECK(split_half(samples, 4, 3, {}, clusters).spearman == Approx(-1.0));
-  CHECK(split_half(samples, 4, 3, {}, clusters).num_clusters == 2);
-}
-
-TEST_CASE("probes that did not count are left out of the halves", "[analysis]") {
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  const SplitHalf halves = split_half({1, 2, 3, nan, nan, nan, 1, 2, 3}, 3, 3);
-  CHECK(halves.num_probes == 2);
-  CHECK(halves.spearman == Approx(1.0));
-  CHECK(std::isnan(split_half({1, 2, 3}, 1, 3).spearman));
-  CHECK_THROWS_AS(split_half({1, 2}, 1, 3), std::invalid_argument);
+  CHECK(top_k({5, kNaN, 7, 7, 1}, 2) == std::vector<size_t>({2, 3}));
+  CHECK(top_k({5, kNaN}, 3) == std::vector<size_t>({0}));
+  CHECK(top_count(270, 0.1) == 27);
+  CHECK(top_count(4, 0.1) == 1);
+  CHECK_THROWS_AS(top_count(4, 0.0), std::invalid_argument);
 }
 
 }  // namespace

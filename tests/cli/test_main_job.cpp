@@ -68,7 +68,7 @@ TEST_CASE("profile, calibrate, plan, generate and evaluate work hand in hand", "
   const Json profile = job.make_profile();
   CHECK(profile["num_probes"] == 4);
   CHECK(profile["num_successful"] == 4);
-  for (const std::string score : {"srh", "srh_paper", "srh_code", "retrieval"}) {
+  for (const std::string score : {"srh", "srh_paper", "srh_code", "retrieval", "r2"}) {
     INFO(score);
     const Json& best = profile["scores"][score]["top_heads"];
     CHECK(best.size() == 16);
@@ -76,6 +76,9 @@ TEST_CASE("profile, calibrate, plan, generate and evaluate work hand in hand", "
     CHECK(best[0][1] == 1);
   }
   CHECK(profile["stability"].contains("srh"));
+  CHECK(profile["stability"]["srh"]["num_probes"] == 4);
+  CHECK(profile["trust"]["verdict"]["model_retrieves"] == true);
+  CHECK(profile["trust"]["selected_heads"]["heads"][0]["head"] == 1);
 
   const Json curves = job.calibrate();
   CHECK(curves["budgets"] == Json({8, 32, 64, 128}));  // 32 is always among them
@@ -112,6 +115,36 @@ TEST_CASE("profile, calibrate, plan, generate and evaluate work hand in hand", "
   CHECK(json_of({"inspect", job.profile})["kind"] == "profile");
   CHECK(json_of({"inspect", job.plan})["kind"] == "plan");
   CHECK(json_of({"inspect", job.scratch.path("e.h5")})["kind"] == "evaluation");
+}
+
+TEST_CASE("a mix of the families ranks the heads, one that is not theirs is refused", "[cli]") {
+  const PlantedJob job;
+  std::vector<std::string> command{"profile",
+                                   job.model,
+                                   "--out",
+                                   job.profile,
+                                   "--context-lengths",
+                                   "256",
+                                   "--depths",
+                                   "0.5",
+                                   "--needles-per-cell",
+                                   "2",
+                                   "--prompt-format",
+                                   "raw",
+                                   "--scores",
+                                   "srh",
+                                   "--mix"};
+  command.push_back("number=3,word=1");
+  const Json profile = json_of(command);
+  CHECK(profile["scores"].size() == 1);
+  CHECK(profile["trust"]["mix"] == "number=3,word=1");
+  command.back() = "word=x";
+  command.push_back("--force");
+  CHECK(run_headscope(command).exit_code == 2);
+  command[command.size() - 2] = "city=1";
+  const ProgramResult refused = run_headscope(command);
+  CHECK(refused.exit_code == 2);
+  CHECK(refused.err.find("number, word") != std::string::npos);
 }
 
 TEST_CASE("pictures and head orders leave a profile", "[cli]") {

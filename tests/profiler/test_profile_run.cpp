@@ -2,6 +2,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "outputs/input_error.h"
 #include "outputs/profile_file.h"
@@ -102,15 +103,42 @@ TEST_CASE("a probe that fails the gate is recorded and does not count", "[profil
   CHECK(profile.probes[1].gate_value == 0.0);
   const size_t heads = profile.scores.at("srh").mean.values.size();
   for (const auto& [name, table] : profile.scores) {
-    double sum = 0.0;
+    std::map<std::string, std::pair<double, int>> families;  // sum and count
     for (size_t probe = 0; probe < probes.size(); ++probe) {
       const float sample = table.samples[probe * heads];
       CHECK(std::isnan(sample) == (probe == 1));
-      if (probe != 1) sum += sample;
+      if (probe == 1) continue;
+      families[probes[probe].family].first += sample;
+      families[probes[probe].family].second += 1;
     }
-    CHECK(table.mean.values[0] ==
-          Approx(sum / static_cast<double>(probes.size() - 1)).margin(1e-9));
+    REQUIRE(families.size() == 2);
+    double mean = 0.0;
+    for (const auto& [family, of_family] : families) mean += of_family.first / of_family.second / 2;
+    CHECK(table.mean.values[0] == Approx(mean).margin(1e-9));
   }
+}
+
+TEST_CASE("a mix weighs the families in the mean scores and is part of the profile", "[profiler]") {
+  const PlantedSetup planted;
+  const std::vector<Probe> probes = planted.probes();
+  ProfileOptions options;
+  options.mix = {{"word", 1.0}};
+  const HeadProfile profile = run(planted, probes, options);
+  CHECK(profile.provenance.options.at("family_mix") == "word=1");
+  const ScoreTable& table = profile.scores.at("srh");
+  const size_t heads = table.mean.values.size();
+  double sum = 0.0;
+  int count = 0;
+  for (size_t probe = 0; probe < probes.size(); ++probe) {
+    if (probes[probe].family != "word") continue;
+    sum += table.samples[probe * heads + 9];
+    ++count;
+  }
+  CHECK(table.mean.values[9] == Approx(sum / count));
+  CHECK(run(planted, probes).provenance.options.at("family_mix") == "equal");
+  options.mix = {{"wrod", 1.0}};
+  CHECK_THROWS_WITH(run(planted, probes, options),
+                    Catch::Contains("number, word") && Catch::Contains("wrod"));
 }
 
 TEST_CASE("the record tells where the needle stood and what was said", "[profiler]") {

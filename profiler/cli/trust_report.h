@@ -1,0 +1,23 @@
+// How far a profile can be trusted: what `profile` and `inspect` say of it beside its scores. Every
+// figure's definition is in analysis/ (stability.h, agreement.h, bootstrap.h, retrieval_verdict.h).
+#pragma once
+
+#include <string>
+
+#include "outputs/head_profile.h"
+#include "profiler/cli/session.h"
+
+namespace headscope::cli {
+
+// A number, or null for NaN.
+[[nodiscard]] Json number_json(double value);
+
+// Keys of docs/cli.md: num_probes, num_successful, num_distinct_trials, families, mix, stability,
+// family_agreement, score_agreement, intervals, kv_heads, selected_heads, verdict, unscored_layers,
+// warnings. The figures repeat with the seed.
+[[nodiscard]] Json trust_json(const HeadProfile& profile, uint64_t seed);
+
+// The same for people, from that object; lines begin with `indent`.
+[[nodiscard]] std::string trust_text(const Json& trust, const std::string& indent = "  ");
+
+}  // namespace headscope::cli
