@@ -32,7 +32,10 @@ struct ProfileOptions {
   double success_threshold = 0.5;    // 0..1: rouge1_recall() of the answer must exceed it
   int64_t max_answer_tokens = 50;    // 1..512: decoded tokens at most
   int64_t extra_answer_tokens = 16;  // 0..512: and no more than the gold answer's length plus this
-  int64_t chunk_tokens = 256;        // 16..65536: prompt tokens per pass; bounds transient memory
+  // 16..65536: prompt tokens per pass. Bounds transient memory, and prompts share whole passes
+  // only: on a CPU products of 128 rows run within 5 % of the rate of longer ones, and at the end
+  // of a shared beginning 64 tokens are lost on average.
+  int64_t chunk_tokens = 128;
   bool use_draft = true;             // false: decode every token on its own (same result, slower)
   bool reuse_prefixes = true;        // keep what two prompts share, whole chunks (same result)
   double save_every_seconds = 30.0;  // > 0: how much work a power cut may cost
