@@ -217,7 +217,7 @@ at::Tensor Decoder::output_projection(int64_t layer) const {
   if (layer < 0 || layer >= impl_->config.num_layers) {
     throw std::invalid_argument("Decoder::output_projection: no layer " + std::to_string(layer));
   }
-  return impl_->weights.layers[static_cast<size_t>(layer)].output;
+  return plain_weight(impl_->weights.layers[static_cast<size_t>(layer)].output);
 }
 
 }  // namespace headscope::model

@@ -60,7 +60,7 @@ class Decoder {
   [[nodiscard]] const ModelConfig& config() const;
   [[nodiscard]] at::Device device() const;
   [[nodiscard]] at::ScalarType dtype() const;
-  // o_proj of a layer: [hidden_size, num_query_heads * head_dim].
+  // o_proj of a layer: [hidden_size, num_query_heads * head_dim]; may be a copy.
   [[nodiscard]] at::Tensor output_projection(int64_t layer) const;
   [[nodiscard]] int64_t weight_bytes() const;
 

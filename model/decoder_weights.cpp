@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "model/config_check.h"
+#include "model/projection.h"
 
 namespace headscope::model {
 namespace {
@@ -59,17 +60,17 @@ LayerWeights load_layer(const ModelConfig& config, const Loader& load, int64_t l
   };
   LayerWeights weights;
   weights.input_norm = load.one(prefix + "input_layernorm.weight");
-  weights.qkv = stack_qkv(".weight");
+  weights.qkv = packed_weight(stack_qkv(".weight"));
   if (config.qkv_bias) weights.qkv_bias = stack_qkv(".bias");
   if (config.qk_norm) {
     weights.q_norm = load.one(attention + "q_norm.weight");
     weights.k_norm = load.one(attention + "k_norm.weight");
   }
-  weights.output = load.one(attention + "o_proj.weight");
+  weights.output = packed_weight(load.one(attention + "o_proj.weight"));
   if (config.output_bias) weights.output_bias = load.one(attention + "o_proj.bias");
   weights.mlp_norm = load.one(prefix + "post_attention_layernorm.weight");
-  weights.gate_up = stack_gate_up(".weight");
-  weights.down = load.one(mlp + "down_proj.weight");
+  weights.gate_up = packed_weight(stack_gate_up(".weight"));
+  weights.down = packed_weight(load.one(mlp + "down_proj.weight"));
   if (config.mlp_bias) {
     weights.gate_up_bias = stack_gate_up(".bias");
     weights.down_bias = load.one(mlp + "down_proj.bias");
@@ -91,7 +92,8 @@ DecoderWeights load_decoder_weights(const ModelConfig& config,
     weights.layers.push_back(load_layer(config, load, layer));
   }
   weights.final_norm = load.one("model.norm.weight");
-  weights.lm_head = config.tie_word_embeddings ? weights.embedding : load.one("lm_head.weight");
+  weights.lm_head =
+      config.tie_word_embeddings ? weights.embedding : packed_weight(load.one("lm_head.weight"));
   return weights;
 }
 

@@ -1,5 +1,5 @@
 // A decoder's weights in the form in which the forward pass multiplies with them: q, k and v
-// projections in one matrix, gate and up projections in another.
+// projections in one matrix, gate and up projections in another, all packed (projection.h).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -33,7 +33,7 @@ struct DecoderWeights {
   at::Tensor embedding;  // [vocab, hidden]
   std::vector<LayerWeights> layers;
   at::Tensor final_norm;  // [hidden]
-  at::Tensor lm_head;     // [vocab, hidden]; the embedding itself where tied
+  at::Tensor lm_head;     // [vocab, hidden]; the embedding itself where tied, which stays unpacked
 
   [[nodiscard]] int64_t bytes() const;  // tied weights counted once
 };

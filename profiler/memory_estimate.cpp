@@ -7,6 +7,7 @@
 #include <chrono>
 #include <fstream>
 
+#include "model/projection.h"
 #include "runtime/full_layer.h"
 
 namespace headscope::profiler {
@@ -104,9 +105,10 @@ double measure_flops(const model::ModelConfig& config, at::ScalarType dtype, at:
   constexpr int64_t kRows = 256;
   const at::TensorOptions options = at::TensorOptions().dtype(dtype).device(device);
   const at::Tensor a = at::ones({kRows, config.hidden_size}, options);
-  const at::Tensor b = at::ones({config.hidden_size, config.intermediate_size}, options);
+  const at::Tensor b =
+      model::packed_weight(at::ones({config.intermediate_size, config.hidden_size}, options));
   // Reading one number back waits for the device.
-  const auto product = [&] { return at::mm(a, b)[0][0].item<double>(); };
+  const auto product = [&] { return model::project(a, b, {})[0][0].item<double>(); };
   static_cast<void>(product());
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();

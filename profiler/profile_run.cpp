@@ -2,43 +2,25 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <map>
-#include <numeric>
+#include <optional>
+#include <stdexcept>
 
 #include "outputs/input_error.h"
-#include "outputs/sha256.h"
 #include "profiler/answer_metrics.h"
 #include "profiler/option_check.h"
 #include "profiler/probe_reader.h"
+#include "profiler/probe_schedule.h"
 #include "profiler/repeat_reader.h"
 #include "profiler/scorer_registry.h"
+#include "profiler/trial_table.h"
 
 namespace headscope::profiler {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// One probe's outcome: its record and, per score, one number per head.
-struct Trial {
-  ProbeRecord record;
-  std::map<std::string, std::vector<float>> samples;
-};
-
-ProbeRecord describe(const Probe& probe) {
-  ProbeRecord record;
-  record.id = probe.id;
-  record.family = probe.family;
-  record.needle_id = probe.needle_id;
-  record.prompt_format = probe.prompt_format;
-  record.context_length = static_cast<int64_t>(probe.prompt.size());
-  record.asked_depth = probe.asked_depth;
-  record.achieved_depth = probe.achieved_depth;
-  record.needle_spans = probe.needle_spans;
-  record.answer_spans = probe.answer_spans;
-  record.answer = probe.answer;
-  record.prompt_hash = prompt_hash(probe.prompt);
-  return record;
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 void check_probe(const Probe& probe) {
@@ -55,130 +37,19 @@ void check_probe(const Probe& probe) {
   }
 }
 
-// Nothing is asked of repeated tokens, so nothing can be answered wrongly.
-Trial run_repeats(const Probe& probe,
-                  int64_t chunk_tokens,
-                  const MeasuredModel& model,
-                  const ScorerSet& scorers) {
-  Trial trial{describe(probe), {}};
-  trial.record.success = true;
-  trial.record.gate_value = 1.0;
-  trial.samples =
-      score_probe(scorers, model.identity.shape, probe, {read_repeats(model, probe, chunk_tokens)});
-  return trial;
-}
-
-Trial run_probe(const Probe& probe,
-                double success_threshold,
-                ProbeReader& reader,
-                const ModelShape& shape,
-                const ScorerSet& scorers) {
-  const ProbeAnswer answer = reader.read(probe);
-  Trial trial{describe(probe), score_probe(scorers, shape, probe, answer.steps)};
-  trial.record.response = answer.text;
-  trial.record.gate_value = rouge1_recall(probe.answer, answer.text);
-  trial.record.success = trial.record.gate_value > success_threshold;
-  if (!trial.record.success) {
-    for (auto& [name, samples] : trial.samples) {
-      std::fill(samples.begin(), samples.end(), std::nanf(""));
-    }
+// Checks every probe; tokens of the longest with its answer.
+int64_t longest_context(const std::vector<Probe>& probes,
+                        const ProfileOptions& options,
+                        const model::ModelConfig& config) {
+  if (probes.empty()) throw InputError("probes", "at least one", "none");
+  int64_t longest = 0;
+  for (const Probe& probe : probes) {
+    check_probe(probe);
+    if (probe.repeat_period > 0) continue;
+    longest = std::max(
+        longest, static_cast<int64_t>(probe.prompt.size()) + answer_limit(probe, options, config));
   }
-  return trial;
-}
-
-HeadMatrix mixed_mean(const std::vector<ProbeRecord>& probes,
-                      const std::vector<float>& samples,
-                      const ModelShape& shape,
-                      const analysis::FamilyMix& mix) {
-  HeadMatrix mean(shape.num_layers, shape.num_query_heads);
-  mean.values = analysis::mixed_mean(
-      analysis::probe_samples(probes, samples, shape.num_layers * shape.num_query_heads), mix);
-  return mean;
-}
-
-// The run's state: one place per probe, filled in any order.
-class Trials {
- public:
-  Trials(const std::vector<Probe>& probes,
-         const ModelIdentity& model,
-         const analysis::FamilyMix& mix,
-         Provenance provenance)
-      : probes_(probes), mix_(mix), trials_(probes.size()) {
-    profile_.model = model;
-    profile_.provenance = std::move(provenance);
-  }
-
-  // Takes over what an earlier run left, after checking that it was the same
-  // run.
-  int64_t resume(const HeadProfile& stored, const std::string& path) {
-    const Provenance& now = profile_.provenance;
-    if (stored.model.fingerprint != profile_.model.fingerprint ||
-        stored.provenance.seed != now.seed || stored.provenance.options != now.options) {
-      throw InputError(path, "what is left of the same run (model, seed and options)",
-                       "another run's", "Delete the file, or repeat that run's command.");
-    }
-    const ModelShape& shape = profile_.model.shape;
-    const auto heads = static_cast<size_t>(shape.num_layers * shape.num_query_heads);
-    std::map<std::pair<int64_t, std::string>, size_t> places;
-    for (size_t i = 0; i < probes_.size(); ++i) {
-      places.emplace(std::pair(probes_[i].id, prompt_hash(probes_[i].prompt)), i);
-    }
-    int64_t resumed = 0;
-    for (size_t i = 0; i < stored.probes.size(); ++i) {
-      const auto place = places.find({stored.probes[i].id, stored.probes[i].prompt_hash});
-      if (place == places.end()) continue;
-      Trial trial{stored.probes[i], {}};
-      for (const auto& [name, table] : stored.scores) {
-        const auto begin = table.samples.begin() + static_cast<std::ptrdiff_t>(i * heads);
-        trial.samples.emplace(
-            name, std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(heads)));
-      }
-      trials_[place->second] = std::move(trial);
-      ++resumed;
-    }
-    seconds_before_ = stored.provenance.seconds;
-    return resumed;
-  }
-
-  [[nodiscard]] bool has(size_t index) const { return trials_[index].has_value(); }
-  void add(size_t index, Trial trial) { trials_[index] = std::move(trial); }
-
-  // What is done so far, in the order of the probes.
-  [[nodiscard]] HeadProfile profile(const std::vector<std::string>& scores) const {
-    HeadProfile profile = profile_;
-    profile.provenance.seconds =
-        seconds_before_ + std::chrono::duration<double>(Clock::now() - started_).count();
-    for (const std::string& name : scores) profile.scores[name];
-    for (const std::optional<Trial>& trial : trials_) {
-      if (!trial) continue;
-      profile.probes.push_back(trial->record);
-      for (const auto& [name, samples] : trial->samples) {
-        std::vector<float>& table = profile.scores[name].samples;
-        table.insert(table.end(), samples.begin(), samples.end());
-      }
-    }
-    for (auto& [name, table] : profile.scores) {
-      table.mean = mixed_mean(profile.probes, table.samples, profile.model.shape, mix_);
-    }
-    return profile;
-  }
-
- private:
-  const std::vector<Probe>& probes_;
-  analysis::FamilyMix mix_;
-  std::vector<std::optional<Trial>> trials_;
-  HeadProfile profile_;  // model and provenance
-  double seconds_before_ = 0.0;
-  Clock::time_point started_ = Clock::now();
-};
-
-// Sorted by their tokens, prompts stand next to those they share most with.
-std::vector<size_t> order_by_prefix(const std::vector<Probe>& probes) {
-  std::vector<size_t> order(probes.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return probes[a].prompt < probes[b].prompt; });
-  return order;
+  return longest;
 }
 
 Provenance complete_provenance(Provenance provenance, const ProfileOptions& options) {
@@ -193,13 +64,135 @@ Provenance complete_provenance(Provenance provenance, const ProfileOptions& opti
   return provenance;
 }
 
-}  // namespace
+// One process's part of a run.
+class Run {
+ public:
+  Run(const MeasuredModel& model,
+      const std::vector<Probe>& probes,
+      const ProfileOptions& options,
+      ProgressSink& progress,
+      TrialLog* log,
+      RankGroup& ranks)
+      : model_(model),
+        probes_(probes),
+        options_(options),
+        progress_(progress),
+        log_(log),
+        ranks_(ranks),
+        scope_(ranks.next_scope()),
+        cancelled_([&progress] { return progress.interrupted(); }),
+        scorers_(make_scorers(options.scores, model.identity.shape, {options.srh_span})),
+        reader_(model, options, longest_context(probes, options, model.decoder.config()), scorers_),
+        run_(trial_run(model, options)) {
+    if (ranks.size() > 1 && log == nullptr) {
+      throw std::invalid_argument("profile_heads: ranks meet in a log, none was given");
+    }
+    for (const Probe& probe : probes) addresses_.push_back(trial_address(run_, probe));
+  }
 
-std::string prompt_hash(const std::vector<int64_t>& prompt) {
-  std::string text;
-  for (const int64_t id : prompt) text += std::to_string(id) + ' ';
-  return sha256_hex(text);
-}
+  // False where it was interrupted.
+  bool finish_all() {
+    if (!take_up()) return false;
+    const std::vector<WorkUnit> units = schedule_probes(probes_);
+    progress_.begin("probes", static_cast<int64_t>(probes_.size()));
+    report_progress();
+    const std::string counter = scope_ + "units";
+    for (;;) {
+      const int64_t next = ranks_.draw(counter);
+      if (next >= static_cast<int64_t>(units.size())) break;
+      if (progress_.interrupted()) return false;
+      finish_unit(units[static_cast<size_t>(next)]);
+    }
+    if (!ranks_.meet(scope_ + "finished", cancelled_)) return false;
+    if (ranks_.size() > 1 && ranks_.rank() == 0) trials_ = log_->read(run_);
+    return true;
+  }
+
+  [[nodiscard]] int64_t num_resumed() const { return num_resumed_; }
+
+  // What is known, in the order of the probes.
+  [[nodiscard]] HeadProfile profile() const {
+    std::vector<TrialOfProbe> done;
+    for (size_t i = 0; i < probes_.size(); ++i) done.push_back({&probes_[i], trial_of(i)});
+    return profile_of_trials(done, model_.identity, options_.scores, options_.success_threshold, options_.mix);
+  }
+
+ private:
+  [[nodiscard]] const Trial* trial_of(size_t index) const {
+    const auto found = trials_.find(addresses_[index]);
+    return found == trials_.end() ? nullptr : &found->second;
+  }
+
+  // What earlier runs left. Rank 0 looks first, since it may take files of another run away.
+  bool take_up() {
+    const auto read = [&] {
+      if (log_ == nullptr) return;
+      trials_ = log_->read(run_);
+      log_->open(run_);
+    };
+    if (ranks_.rank() == 0) read();
+    if (!ranks_.meet(scope_ + "log", cancelled_)) return false;
+    if (ranks_.rank() != 0) read();
+    for (size_t i = 0; i < probes_.size(); ++i) num_resumed_ += trial_of(i) != nullptr ? 1 : 0;
+    return true;
+  }
+
+  void finish_unit(const WorkUnit& unit) {
+    std::vector<Trial> fresh;
+    for (const size_t index : unit) {
+      if (trial_of(index) == nullptr) fresh.push_back(run_probe(index));
+    }
+    if (log_ != nullptr) {
+      log_->append(fresh);
+      if (seconds_since(synced_) > options_.save_every_seconds) {
+        log_->sync();
+        synced_ = Clock::now();
+      }
+    }
+    for (Trial& trial : fresh) {
+      static_cast<void>(ranks_.draw(scope_ + "done"));
+      trials_.emplace(trial.address, std::move(trial));
+    }
+    report_progress();
+  }
+
+  Trial run_probe(size_t index) {
+    const Probe& probe = probes_[index];
+    Trial trial;
+    trial.address = addresses_[index];
+    if (probe.repeat_period > 0) {
+      trial.gate_value = 1.0;  // nothing is asked, so nothing can be answered wrongly
+      trial.samples = score_probe(scorers_, model_.identity.shape, probe,
+                                  {read_repeats(model_, probe, options_.chunk_tokens)});
+      return trial;
+    }
+    const ProbeAnswer answer = reader_.read(probe);
+    trial.response = answer.text;
+    trial.gate_value = rouge1_recall(probe.answer, answer.text);
+    trial.samples = score_probe(scorers_, model_.identity.shape, probe, answer.steps);
+    return trial;
+  }
+
+  void report_progress() { progress_.advance(num_resumed_ + ranks_.drawn(scope_ + "done")); }
+
+  const MeasuredModel& model_;
+  const std::vector<Probe>& probes_;
+  const ProfileOptions& options_;
+  ProgressSink& progress_;
+  TrialLog* log_;
+  RankGroup& ranks_;
+  std::string scope_;  // of this run's counters and places
+  Cancelled cancelled_;
+  ScorerSet scorers_;
+  ProbeReader reader_;
+  TrialRun run_;
+  std::vector<std::string> addresses_;   // of the probes
+  std::map<std::string, Trial> trials_;  // by address; also ones of no probe of this run
+  int64_t num_resumed_ = 0;
+  Clock::time_point synced_ = Clock::now();
+};
+
+}  // namespace
 
 void ProfileOptions::validate(const ModelShape& shape) const {
   static_cast<void>(make_scorers(scores, shape, {srh_span}));
@@ -220,49 +213,22 @@ ProfileOutcome profile_heads(const MeasuredModel& model,
                              const ProfileOptions& options,
                              const Provenance& provenance,
                              ProgressSink& progress,
-                             TrialStore* store) {
-  const ModelShape& shape = model.identity.shape;
-  options.validate(shape);
-  if (probes.empty()) throw InputError("probes", "at least one", "none");
+                             TrialLog* log,
+                             RankGroup* ranks) {
+  const Clock::time_point started = Clock::now();
+  options.validate(model.identity.shape);
   std::vector<std::string> families;
-  for (const Probe& probe : probes) {
-    families.push_back(probe.family);
-    check_probe(probe);
-  }
+  for (const Probe& probe : probes) families.push_back(probe.family);
   analysis::check_family_mix(options.mix, families);
-  const int64_t longest = longest_context(probes, options, model.decoder.config());
-  Trials trials(probes, model.identity, options.mix, complete_provenance(provenance, options));
+  SoloRank alone;
+  Run run(model, probes, options, progress, log, ranks != nullptr ? *ranks : alone);
   ProfileOutcome outcome;
-  if (store != nullptr) {
-    if (const auto stored = store->load_profile()) {
-      outcome.num_resumed = trials.resume(*stored, store->partial_path());
-    }
-  }
-  const ScorerSet scorers = make_scorers(options.scores, shape, {options.srh_span});
-  ProbeReader reader(model, options, longest, scorers);
-
-  int64_t done = outcome.num_resumed;
-  progress.begin("probes", static_cast<int64_t>(probes.size()));
-  progress.advance(done);
-  Clock::time_point saved = Clock::now();
-  for (const size_t index : order_by_prefix(probes)) {
-    if (trials.has(index)) continue;
-    if (progress.interrupted()) break;
-    const Probe& probe = probes[index];
-    trials.add(index, probe.repeat_period > 0
-                          ? run_repeats(probe, options.chunk_tokens, model, scorers)
-                          : run_probe(probe, options.success_threshold, reader, shape, scorers));
-    progress.advance(++done);
-    if (store != nullptr &&
-        std::chrono::duration<double>(Clock::now() - saved).count() > options.save_every_seconds) {
-      store->save(trials.profile(options.scores));
-      saved = Clock::now();
-    }
-  }
+  outcome.complete = run.finish_all();
   // From here on nothing touches the model: the profile is only numbers.
-  outcome.profile = trials.profile(options.scores);
-  outcome.complete = done == static_cast<int64_t>(probes.size());
-  if (!outcome.complete && store != nullptr) store->save(outcome.profile);
+  outcome.num_resumed = run.num_resumed();
+  outcome.profile = run.profile();
+  outcome.profile.provenance = complete_provenance(provenance, options);
+  outcome.profile.provenance.seconds = seconds_since(started);
   return outcome;
 }
 

@@ -12,6 +12,7 @@ void setup_tokenize(CLI::App& app, Session& session);
 void setup_trace(CLI::App& app, Session& session);
 void setup_generate(CLI::App& app, Session& session);
 void setup_profile(CLI::App& app, Session& session);
+void setup_merge(CLI::App& app, Session& session);
 void setup_calibrate(CLI::App& app, Session& session);
 void setup_check_plan(CLI::App& app, Session& session);
 void setup_plan(CLI::App& app, Session& session);

@@ -33,6 +33,7 @@ bool already_complete(Session& session, const ProfileCommand& command) {
   profiler::ProfileOutcome outcome;
   outcome.profile = outputs::read_profile(command.out);
   outcome.num_resumed = static_cast<int64_t>(outcome.profile.probes.size());
+  profiler::TrialLog(command.out).discard_leftovers();
   session.console.message(command.out + " is complete: nothing to do");
   emit_profile(session, outcome, command.out);
   return true;
@@ -68,19 +69,19 @@ void run_profile(Session& session, ProfileCommand& command) {
 
   Provenance made = session.provenance(model);
   command.probes.describe(writer, made);
-  profiler::TrialStore store(command.out, command.resume);
+  profiler::TrialLog log(command.out, /*rank=*/-1, session.common.force);
   const profiler::MeasuredModel measured{*model.decoder, *model.tokenizer, model.identity};
   profiler::ProfileOutcome outcome =
-      profiler::profile_heads(measured, probes, command.run, made, session.console, &store);
+      profiler::profile_heads(measured, probes, command.run, made, session.console, &log);
   if (!outcome.complete) {
     throw Interrupted("interrupted: " + std::to_string(outcome.profile.probes.size()) + " of " +
-                      std::to_string(probes.size()) + " probes are saved in " +
-                      store.partial_path() + ". Run the same command with --resume to go on.");
+                      std::to_string(probes.size()) + " probes are saved in " + log.path() +
+                      ". Run the same command again (--resume) to go on.");
   }
   outcome.profile.provenance.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   outputs::write_profile(outcome.profile, command.out, session.common.force);
-  store.discard();
+  log.discard();
   emit_profile(session, outcome, command.out);
 }
 
@@ -107,7 +108,8 @@ void setup_profile(CLI::App& app, Session& session) {
   sub->add_option("--max-answer-tokens", command->run.max_answer_tokens,
                   "Decoded tokens at most, per probe")
       ->capture_default_str();
-  sub->add_flag("--resume", command->resume, "Go on where an interrupted run stopped");
+  sub->add_flag("--resume", command->resume,
+                "Leave an output that is complete as it is (unfinished runs go on anyway)");
   add_common_options(*sub, session, {Takes::kOutput, Takes::kModel, Takes::kDryRun});
   sub->callback([command, &session] { run_profile(session, *command); });
 }

@@ -52,8 +52,10 @@ std::string result_text(const HeadProfile& profile, const Json& json, const std:
 
 void emit_profile(const Session& session,
                   const profiler::ProfileOutcome& outcome,
-                  const std::string& path) {
-  const Json json = result_json(outcome, session.common.seed);
+                  const std::string& path,
+                  const Json& more) {
+  Json json = result_json(outcome, session.common.seed);
+  json.update(more);
   session.emit(json, result_text(outcome.profile, json, path));
 }
 

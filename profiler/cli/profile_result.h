@@ -9,8 +9,10 @@
 
 namespace headscope::cli {
 
+// `more`: further keys of the JSON object.
 void emit_profile(const Session& session,
                   const profiler::ProfileOutcome& outcome,
-                  const std::string& path);
+                  const std::string& path,
+                  const Json& more = Json::object());
 
 }  // namespace headscope::cli

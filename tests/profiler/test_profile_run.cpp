@@ -164,42 +164,92 @@ TEST_CASE("an interrupted profile resumes to the uninterrupted one", "[profiler]
   const std::string output = planted.folder / "p.h5";
 
   StopAfter stop(2);
-  profiler::TrialStore first(output, /*resume=*/false);
-  const ProfileOutcome partial =
-      profiler::profile_heads(planted.model(), probes, options, {}, stop, &first);
-  CHECK_FALSE(partial.complete);
-  CHECK(partial.profile.probes.size() == 2);
-  CHECK(std::filesystem::exists(first.partial_path()));
-  CHECK(outputs::read_profile(first.partial_path()).probes.size() == 2);
-
+  {
+    profiler::TrialLog first(output);
+    const ProfileOutcome partial =
+        profiler::profile_heads(planted.model(), probes, options, {}, stop, &first);
+    CHECK_FALSE(partial.complete);
+    CHECK(partial.profile.probes.size() == 2);
+    CHECK(profiler::read_journal(first.path())->trials.size() == 2);
+  }
   profiler::SilentProgress silent;
-  profiler::TrialStore second(output, /*resume=*/true);
+  profiler::TrialLog second(output);
   const ProfileOutcome resumed =
       profiler::profile_heads(planted.model(), probes, options, {}, silent, &second);
   CHECK(resumed.complete);
   CHECK(resumed.num_resumed == 2);
   check_same(resumed.profile, run(planted, probes, options), 0.0);
+  // Each probe ran once, and running all of it again adds nothing.
+  CHECK(profiler::read_journal(second.path())->trials.size() == probes.size());
+  const ProfileOutcome again =
+      profiler::profile_heads(planted.model(), probes, options, {}, silent, &second);
+  CHECK(again.num_resumed == static_cast<int64_t>(probes.size()));
+  CHECK(profiler::read_journal(second.path())->trials.size() == probes.size());
   second.discard();
-  CHECK_FALSE(std::filesystem::exists(second.partial_path()));
+  CHECK_FALSE(std::filesystem::exists(second.path()));
 }
 
-TEST_CASE("a partial file of another run is refused, a damaged one too", "[profiler]") {
+TEST_CASE("trials of another run are refused by name, or replaced where that was asked",
+          "[profiler]") {
   const PlantedSetup planted;
   const std::vector<Probe> probes = planted.probes();
   ProfileOptions options;
   const std::string output = planted.folder / "p.h5";
-  StopAfter stop(1);
-  profiler::TrialStore first(output, /*resume=*/false);
-  static_cast<void>(profiler::profile_heads(planted.model(), probes, options, {}, stop, &first));
-
   profiler::SilentProgress silent;
-  profiler::TrialStore second(output, /*resume=*/true);
-  options.success_threshold = 0.9;
+  {
+    StopAfter stop(1);
+    profiler::TrialLog first(output);
+    static_cast<void>(profiler::profile_heads(planted.model(), probes, options, {}, stop, &first));
+  }
+  options.max_answer_tokens = 3;
+  profiler::TrialLog second(output);
   CHECK_THROWS_WITH(profiler::profile_heads(planted.model(), probes, options, {}, silent, &second),
-                    Catch::Contains("p.h5.partial") && Catch::Contains("another run"));
-  std::ofstream(second.partial_path()) << "not a profile";
-  CHECK_THROWS_AS(profiler::profile_heads(planted.model(), probes, options, {}, silent, &second),
-                  InputError);
+                    Catch::Contains("p.h5.trials") && Catch::Contains("max answer tokens 3") &&
+                        Catch::Contains("max answer tokens 50"));
+  profiler::TrialLog third(output, /*rank=*/-1, /*replace=*/true);
+  const ProfileOutcome fresh =
+      profiler::profile_heads(planted.model(), probes, options, {}, silent, &third);
+  CHECK(fresh.complete);
+  CHECK(fresh.num_resumed == 0);
+}
+
+TEST_CASE("a grid that grows takes up the trials it shares with the smaller one", "[profiler]") {
+  const PlantedSetup planted;
+  std::vector<Probe> probes = planted.probes();
+  const std::string output = planted.folder / "p.h5";
+  profiler::SilentProgress silent;
+  profiler::TrialLog log(output);
+  const std::vector<Probe> some(probes.begin() + 2, probes.begin() + 5);
+  static_cast<void>(profiler::profile_heads(planted.model(), some, {}, {}, silent, &log));
+  std::reverse(probes.begin(), probes.end());
+  // A higher bar judges the same trials anew: it is no part of them.
+  ProfileOptions strict;
+  strict.success_threshold = 0.99;
+  const ProfileOutcome grown =
+      profiler::profile_heads(planted.model(), probes, strict, {}, silent, &log);
+  CHECK(grown.num_resumed == 3);
+  check_same(grown.profile, run(planted, probes, strict), 0.0);
+}
+
+TEST_CASE("controls count whatever they answer, apart from the probes", "[profiler]") {
+  const PlantedSetup planted;
+  std::vector<Probe> probes = planted.probes();
+  const HeadProfile plain = run(planted, probes);
+  probes[1].is_control = true;
+  probes[1].answer = "something else entirely";
+  const HeadProfile profile = run(planted, probes);
+  REQUIRE(profile.controls.probes.size() == 1);
+  CHECK(profile.controls.probes[0].id == probes[1].id);
+  CHECK_FALSE(profile.controls.probes[0].success);
+  CHECK(profile.probes.size() == probes.size() - 1);
+  const size_t heads = profile.scores.at("srh").mean.values.size();
+  for (const auto& [name, table] : profile.controls.scores) {
+    INFO(name);
+    REQUIRE(table.samples.size() == heads);
+    if (name != "retrieval") CHECK_FALSE(std::isnan(table.samples[0]));
+    CHECK(profile.scores.at(name).samples.size() == heads * profile.probes.size());
+  }
+  CHECK(plain.controls.probes.empty());
 }
 
 TEST_CASE("a probe without room for its answer is refused by name", "[profiler]") {
