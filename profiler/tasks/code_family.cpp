@@ -35,46 +35,54 @@ std::string function_of(Draw& draw, const std::string& name, const std::string& 
   std::string text = "def " + name + "(" + argument + "):\n";
   text += "    for item in " + helper + "(" + argument + "):\n";
   text += "        item.update()\n";
-  return text + "    return " + value + "\n\n\n";
+  return text + "    return " + value;
 }
 
-class CodeTask final : public TaskFamily {
+class CodeFamily final : public TaskFamily {
  public:
   [[nodiscard]] std::string name() const override { return "code"; }
+  [[nodiscard]] bool stands_in_prose() const override { return false; }
 
-  [[nodiscard]] TaskText write(uint64_t seed, int64_t num_units, const Filler&) const override {
+  [[nodiscard]] Haystack filler(uint64_t seed) const override {
+    return Haystack::generated(
+        "built-in code, seed " + std::to_string(seed), "\n\n\n", [draw = Draw(seed)]() mutable {
+          // A verb in front keeps these names apart from the one that is asked for.
+          const std::string verb = draw.pick(verbs());
+          const std::string topic = draw.pick(topics());
+          const std::string function = verb + "_" + topic + "_" + draw.pick(aspects());
+          return function_of(draw, function, number(draw));
+        });
+  }
+
+  [[nodiscard]] Question write(uint64_t seed, Wording wording) const override {
     Draw draw(seed);
-    const std::string constant_name = draw.pick(topics()) + "_" + draw.pick(aspects());
+    const std::string topic = draw.pick(topics());
+    const std::string aspect = draw.pick(aspects());
+    const std::string function = topic + "_" + aspect;
     const std::string value = number(draw);
-    const std::string wanted = "def " + constant_name + "():\n    return " + value + "\n\n\n";
-    const double depth = static_cast<double>(draw.below(1001)) / 1000.0;
-    const auto position = static_cast<int64_t>(depth * static_cast<double>(num_units));
-
-    TaskText text;
-    for (int64_t i = 0; i <= num_units; ++i) {
-      if (i == position) {
-        text.context += wanted;
-      }
-      if (i < num_units) {
-        // A verb in front keeps these names apart from the one that is asked for.
-        const std::string name =
-            draw.pick(verbs()) + "_" + draw.pick(topics()) + "_" + draw.pick(aspects());
-        text.context += function_of(draw, name, number(draw));
-      }
-    }
-    text.instruction = "Complete this assertion about the module above with the right number.";
-    text.answer_prefix = "assert " + constant_name + "() ==";
-    text.accepted = {value};
-    text.metric = Metric::kContains;
-    text.max_new_tokens = 6;
-    return text;
+    Question question;
+    question.family = name();
+    question.subjects = {function};
+    question.statements = {marked("def " + function + "():\n    return [" + value + "]")};
+    question.accepted = {value};
+    question.max_new_tokens = 6;
+    question.instruction = wording == Wording::kLiteral
+                               ? "Complete this assertion about the module above with the right "
+                                 "number."
+                               : "Answer from the module above.";
+    ask(question, draw, wording,
+        {{"", "assert {0}() =="},
+         {"Which {2} does the module give for the {1}?", "The number is"},
+         {"What is printed for the {2} of the {1}?", "This is printed:"}},
+        {function, topic, aspect});
+    return question;
   }
 };
 
 }  // namespace
 
-std::unique_ptr<TaskFamily> make_code_task() {
-  return std::make_unique<CodeTask>();
+std::unique_ptr<TaskFamily> make_code_family() {
+  return std::make_unique<CodeFamily>();
 }
 
 }  // namespace headscope::profiler
