@@ -66,35 +66,31 @@ Needle make_needle(const std::string& family,
   return needle;
 }
 
-// What else an attribute may be called: no word of it is in the attribute itself.
+// What else an attribute may be called.
 const std::string& synonym_of(const std::string& attribute) {
   static const std::map<std::string, std::string> synonyms{
-      {"secret access code", "number that opens the door"},
-      {"inventory number", "figure in the stock list"},
-      {"security code", "number that turns off the alarm"},
-      {"registration number", "figure in the official records"},
-      {"secret password", "word that the guards want to hear"},
-      {"code name", "word that spies use"},
-      {"hidden keyword", "word that is kept out of sight"},
-      {"watchword", "word to be given at the gate"}};
+      {"secret access code", "entry number"}, {"inventory number", "stock list figure"},
+      {"security code", "alarm number"},      {"registration number", "official record"},
+      {"secret password", "passphrase"},      {"code name", "alias"},
+      {"hidden keyword", "concealed word"},   {"watchword", "motto"}};
   return synonyms.at(attribute);
 }
 
 // In other words, of which there are three.
 void paraphrase(Needle& needle, const std::string& attribute, uint64_t choice) {
-  const std::string about = synonym_of(attribute) + " of the " + needle.subject;
+  const std::string& name = synonym_of(attribute);
   switch (choice % 3) {
     case 0:
-      needle.question = "Do you remember the " + about + "?";
-      needle.answer_prefix = "Yes, it is";
+      needle.question = "Tell me the " + name + " that belongs to the " + needle.subject + ".";
+      needle.answer_prefix = "The " + name + " that belongs to the " + needle.subject + " is";
       break;
     case 1:
-      needle.question = "Please look up the " + about + ".";
-      needle.answer_prefix = "According to the text, it is";
+      needle.question = "Which " + name + " does the " + needle.subject + " have?";
+      needle.answer_prefix = "The " + needle.subject + " has as its " + name;
       break;
     default:
-      needle.question = "Someone asks for the " + about + ". What do you say?";
-      needle.answer_prefix = "I say that it is";
+      needle.question = "What does the text give as " + name + ", for the " + needle.subject + "?";
+      needle.answer_prefix = "For the " + needle.subject + ", the " + name + " is";
   }
   needle.family += "-paraphrased";
 }

@@ -32,8 +32,9 @@ class AggregationFamily final : public TaskFamily {
     question.max_new_tokens = 8;
     ask(question, draw, wording,
         {{"At the {0}, what were most votes cast for?", "At the {0}, most votes were cast for the"},
-         {"Who won the election at the {0}?", "The winner is the"},
-         {"Count the ballots of the {0}. Which is the favorite?", "The favorite is the"}},
+         {"Who won the election at the {0}?", "The winner at the {0} is the"},
+         {"Count the ballots of the {0}. Which is the favorite?",
+          "The favorite of the {0} is the"}},
         {subject});
     return question;
   }

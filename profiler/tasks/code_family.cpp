@@ -72,8 +72,9 @@ class CodeFamily final : public TaskFamily {
                                : "Answer from the module above.";
     ask(question, draw, wording,
         {{"", "assert {0}() =="},
-         {"Which {2} does the module give for the {1}?", "The number is"},
-         {"What is printed for the {2} of the {1}?", "This is printed:"}},
+         {"Which {2} does the module give for the {1}?",
+          "The {2} that the module gives for the {1} is"},
+         {"What is printed for the {2} of the {1}?", "As the {2} of the {1} this is printed:"}},
         {function, topic, aspect});
     return question;
   }

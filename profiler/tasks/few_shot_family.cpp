@@ -83,13 +83,14 @@ class FewShotFamily final : public TaskFamily {
     question.accepted = {label};
     question.max_new_tokens = 4;
     const std::string thing = describe(draw, kind);
+    // The input stands in the answer, as one more example that wants its label.
     question.instruction = wording == Wording::kLiteral
-                               ? "Give the label of this input, in the pattern of the examples."
+                               ? "Go on with one more example, in the pattern of those above."
                                : "The examples follow a rule. Apply it.";
     ask(question, draw, wording,
-        {{"Input: {0}", "Label:"},
-         {"What would be said of a {0}?", "It would be said:"},
-         {"Now comes a {0}.", "The rule gives"}},
+        {{"", "Input: {0}\nLabel:"},
+         {"What label does a {0} get?", "By the rule of the examples, a {0} has the label"},
+         {"Now comes a {0}.", "For a {0}, the rule gives the label"}},
         {thing});
     return question;
   }

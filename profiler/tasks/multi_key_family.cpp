@@ -28,8 +28,8 @@ class MultiKeyFamily final : public TaskFamily {
     question.accepted = {numbers[0]};
     ask(question, draw, wording,
         {{"What is the door code of the {0}?", "The door code of the {0} is"},
-         {"Which number lets you into the {0}?", "The number is"},
-         {"You stand at the locked entrance of the {0}. What do you type?", "You type"}},
+         {"Which number lets you into the {0}?", "Whoever wants to enter the {0} types"},
+         {"You stand at the locked entrance of the {0}. What do you type?", "At the {0} you type"}},
         {subjects[0]});
     return question;
   }

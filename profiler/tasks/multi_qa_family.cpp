@@ -15,14 +15,14 @@ enum Kind : size_t { kCityOfPerson, kAnimalOfPerson, kPlaceOfPerson, kNumKinds }
 std::vector<AskedWords> wordings_of(size_t kind) {
   static const std::vector<std::vector<AskedWords>> all{
       {{"In which city does {0} work?", "{0} works in the city of"},
-       {"To which town does {0} travel every morning?", "Every morning to"},
-       {"Where on the map is the workplace of {0}?", "The workplace is in"}},
+       {"To which town does {0} travel every morning?", "Every morning {0} travels to"},
+       {"Where on the map is the workplace of {0}?", "The workplace of {0} is in"}},
       {{"Which animal is kept where {0} works?", "Where {0} works, they keep a"},
-       {"What creature does {0} see every day at work?", "At work there is a"},
-       {"Which pet do the colleagues of {0} feed?", "They feed a"}},
+       {"What creature does {0} see every day at work?", "At work {0} sees a"},
+       {"Which pet do the colleagues of {0} feed?", "The colleagues of {0} feed a"}},
       {{"Where does {0} work?", "{0} works at the"},
-       {"Who employs {0}? Name the place.", "The place is the"},
-       {"What is the workplace of {0}?", "It is the"}}};
+       {"Who employs {0}? Name the place.", "The employer of {0} is the"},
+       {"What is the workplace of {0}?", "The workplace of {0} is the"}}};
   return all[kind];
 }
 

@@ -31,8 +31,10 @@ class MultiQueryFamily final : public TaskFamily {
     ask(question, draw, wording,
         {{"What are the gate numbers of the {0} and of the {1}?",
           "The gate numbers of the {0} and of the {1} are"},
-         {"Which entrances lead into the {0} and into the {1}?", "The entrances are"},
-         {"First the {0}, then the {1}: where do visitors go in?", "Visitors go in at"}},
+         {"Which entrances lead into the {0} and into the {1}?",
+          "For the {0} and the {1} the entrances are number"},
+         {"First the {0}, then the {1}: where do visitors go in?",
+          "Visitors of the {0} and of the {1} go in at number"}},
         {subjects[0], subjects[1]});
     return question;
   }

@@ -29,8 +29,9 @@ class MultiValueFamily final : public TaskFamily {
     question.max_new_tokens = 28;
     ask(question, draw, wording,
         {{"What are all the locker numbers of the {0}?", "The locker numbers of the {0} are"},
-         {"Which cabinets at the {0} does the text mention?", "The text mentions the cabinets"},
-         {"List every box that can be rented at the {0}.", "The boxes are"}},
+         {"Which cabinets at the {0} does the text mention?",
+          "The cabinets at the {0} have the numbers"},
+         {"List every box that can be rented at the {0}.", "At the {0} you can rent the boxes"}},
         {subject});
     return question;
   }

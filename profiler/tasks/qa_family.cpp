@@ -12,14 +12,14 @@ constexpr size_t kNumPeople = 4;
 std::vector<AskedWords> wordings_of(size_t kind) {
   static const std::vector<std::vector<AskedWords>> all{
       {{"What does {0} work as?", "{0} works as a"},
-       {"What is the profession of {0}?", "By profession, this person is a"},
-       {"How does {0} make a living?", "As a"}},
+       {"What is the profession of {0}?", "By profession, {0} is a"},
+       {"How does {0} make a living?", "{0} makes a living as a"}},
       {{"In which city does {0} live?", "{0} lives in"},
-       {"Where is the home of {0}?", "The home is in"},
-       {"You want to visit {0}. Where do you travel?", "You travel to"}},
+       {"Where is the home of {0}?", "The home of {0} is in"},
+       {"You want to visit {0}. Where do you travel?", "To visit {0}, you travel to"}},
       {{"Which animal does {0} own?", "{0} owns a"},
-       {"What pet does {0} have at home?", "The pet is a"},
-       {"What kind of creature belongs to {0}?", "It is a"}}};
+       {"What pet does {0} have at home?", "The pet of {0} is a"},
+       {"What kind of creature belongs to {0}?", "The creature that belongs to {0} is a"}}};
   return all[kind];
 }
 

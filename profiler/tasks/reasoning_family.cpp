@@ -80,8 +80,9 @@ class ReasoningFamily final : public TaskFamily {
     ask(question, draw, wording,
         {{"What is the {0} of the {1} one of {2} and {3}?", "The {0} of the {1} one is"},
          {"Think of {2} and {3}, and of the one who is {1}. What is the {0} of this person?",
-          "It is"},
-         {"Of the two people {2} and {3}, name the {0} of the {1}.", "The answer is"}},
+          "As {0}, the {1} one named"},
+         {"Of the two people {2} and {3}, name the {0} of the {1}.",
+          "Of the two, the {1} one has a {0}, namely"}},
         {topic.name, asks_greater ? comparison.greater : comparison.smaller, first_name,
          second_name});
     return question;

@@ -53,8 +53,9 @@ class SummaryFamily final : public TaskFamily {
     ask(question, draw, wording,
         {{"What did the board of the {0} decide to do?",
           "In short, the board of the {0} decided to"},
-         {"Name all resolutions of those who run the {0}.", "They resolved to"},
-         {"Which plans were made by the directors of the {0}?", "The plans were to"}},
+         {"Name all resolutions of those who run the {0}.", "Those who run the {0} resolved to"},
+         {"Which plans were made by the directors of the {0}?",
+          "The directors of the {0} plan to"}},
         {boards[0]});
     return question;
   }

@@ -28,6 +28,17 @@ std::vector<std::string> invented_names(Draw& draw, size_t count) {
   return names;
 }
 
+// The i-th of a chain: the number goes into the first variable and from each to the next.
+std::string assignment(const std::string& number,
+                       const std::vector<std::string>& chain,
+                       size_t i,
+                       bool is_marked) {
+  const std::string name = is_marked ? "[" + chain[i] + "]" : chain[i];
+  return i == 0 ? "The number " + number + " is stored in variable " + name + "."
+                : "The number in variable " + chain[i - 1] + " is also stored in variable " + name +
+                      ".";
+}
+
 class VariableTrackingFamily final : public TaskFamily {
  public:
   [[nodiscard]] std::string name() const override { return "variable-tracking"; }
@@ -37,29 +48,27 @@ class VariableTrackingFamily final : public TaskFamily {
     const auto names = invented_names(draw, kChain + kOtherChain);
     const auto numbers = draw.different_numbers(2);
     const std::vector<std::string> chain(names.begin(), names.begin() + kChain);
+    const std::vector<std::string> others(names.begin() + kChain, names.end());
     Question question;
     question.family = name();
     question.subjects = names;
     question.subjects.insert(question.subjects.end(), numbers.begin(), numbers.end());
     question.keeps_order = true;
     for (size_t i = 0; i < kChain; ++i) {
-      const std::string value = i == 0 ? numbers[0] : "the value of variable " + chain[i - 1];
-      question.statements.push_back(marked("Variable [" + chain[i] + "] is set to " + value + "."));
+      question.statements.push_back(marked(assignment(numbers[0], chain, i, /*is_marked=*/true)));
       if (i < kOtherChain) {
-        const std::string other =
-            i == 0 ? numbers[1] : "the value of variable " + names[kChain + i - 1];
         question.statements.push_back(
-            distractor("Variable " + names[kChain + i] + " is set to " + other + "."));
+            distractor(assignment(numbers[1], others, i, /*is_marked=*/false)));
       }
     }
     question.accepted = {listed(chain)};
     question.metric = Metric::kF1;
     question.max_new_tokens = 24;
     ask(question, draw, wording,
-        {{"Which variables are set to {0}, directly or through another variable?",
-          "The variables that are set to {0} are"},
-         {"Find everything that ends up with the number {0}.", "These end up with it:"},
-         {"Who holds {0} in the end?", "It is held by"}},
+        {{"In which variables is the number {0} stored?",
+          "The number {0} is stored in the variables"},
+         {"Find everything that ends up with {0}.", "Those that end up with {0} are called"},
+         {"Who holds {0} in the end?", "In the end, {0} is held by"}},
         {numbers[0]});
     return question;
   }
