@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "outputs/input_error.h"
+#include "profiler/prose.h"
 
 namespace headscope::profiler {
 namespace {
@@ -49,15 +50,23 @@ std::vector<fs::path> text_files_in(const fs::path& folder) {
 
 }  // namespace
 
-Haystack::Haystack(std::string text, std::string name, bool can_grow, uint64_t seed)
-    : text_(std::move(text)),
-      name_(std::move(name)),
-      sentences_(find_sentences(text_)),
-      writer_(seed),
-      can_grow_(can_grow) {}
+Haystack::Haystack(std::string text, std::string name)
+    : text_(std::move(text)), name_(std::move(name)), sentences_(find_sentences(text_)) {}
 
 Haystack Haystack::prose(uint64_t seed) {
-  return {"", "built-in prose, seed " + std::to_string(seed), /*can_grow=*/true, seed};
+  Haystack haystack("", "built-in prose, seed " + std::to_string(seed));
+  haystack.next_block_ = [writer = ProseWriter(seed)]() mutable { return writer.next_paragraph(); };
+  return haystack;
+}
+
+Haystack Haystack::generated(std::string name,
+                             std::string joint,
+                             std::function<std::string()> next_unit) {
+  Haystack haystack("", std::move(name));
+  haystack.joint_ = std::move(joint);
+  haystack.next_block_ = std::move(next_unit);
+  haystack.blocks_are_units_ = true;
+  return haystack;
 }
 
 Haystack Haystack::read(const std::string& path) {
@@ -76,7 +85,7 @@ Haystack Haystack::read(const std::string& path) {
 }
 
 Haystack Haystack::from_text(std::string text, std::string name) {
-  Haystack haystack(std::move(text), std::move(name), /*can_grow=*/false, /*seed=*/0);
+  Haystack haystack(std::move(text), std::move(name));
   if (haystack.sentences_.empty()) {
     throw InputError(haystack.name_, "text", "nothing but whitespace");
   }
@@ -84,16 +93,22 @@ Haystack Haystack::from_text(std::string text, std::string name) {
 }
 
 void Haystack::grow(int64_t min_bytes) {
-  while (can_grow_ && static_cast<int64_t>(text_.size()) < min_bytes) {
-    // Paragraphs end where sentences end, so each can be cut by itself.
-    text_ += text_.empty() ? "" : "\n\n";
-    const auto start = static_cast<int64_t>(text_.size());
-    const std::string paragraph = writer_.next_paragraph();
-    for (const model::ByteSpan& span : find_sentences(paragraph)) {
-      sentences_.push_back({start + span.begin, start + span.end});
-    }
-    text_ += paragraph;
+  while (can_grow() && static_cast<int64_t>(text_.size()) < min_bytes) {
+    append(next_block_());
   }
+}
+
+void Haystack::append(const std::string& block) {
+  // Paragraphs end where sentences end, so each can be cut by itself.
+  text_ += text_.empty() ? "" : blocks_are_units_ ? joint_ : "\n\n";
+  const auto start = static_cast<int64_t>(text_.size());
+  const auto size = static_cast<int64_t>(block.size());
+  const std::vector<model::ByteSpan> sentences =
+      blocks_are_units_ ? std::vector<model::ByteSpan>{{0, size}} : find_sentences(block);
+  for (const model::ByteSpan& span : sentences) {
+    sentences_.push_back({start + span.begin, start + span.end});
+  }
+  text_ += block;
 }
 
 }  // namespace headscope::profiler

@@ -36,10 +36,14 @@ SentenceTokens::SentenceTokens(const Haystack& haystack, const model::Tokenizer&
 int64_t SentenceTokens::count(int64_t sentence) {
   int64_t& count = counts_.at(static_cast<size_t>(sentence));
   if (count < 0) {
-    const std::string spaced = " " + text(sentence, sentence + 1);
-    count = static_cast<int64_t>(tokenizer_->encode(spaced, {false, false}).ids.size());
+    count = count_of(text(sentence, sentence + 1));
   }
   return count;
+}
+
+int64_t SentenceTokens::count_of(const std::string& text) const {
+  const std::string joined = haystack_->joint() + text;
+  return static_cast<int64_t>(tokenizer_->encode(joined, {false, false}).ids.size());
 }
 
 int64_t SentenceTokens::last_start(int64_t tokens) {

@@ -12,12 +12,14 @@
 namespace headscope::profiler {
 
 // How many tokens each sentence of a haystack has, counted when first asked for. A sentence counts
-// with the space before it; in running text the count may differ by a token.
+// with what joins it to the text before it; in running text the count may differ by a token.
 class SentenceTokens {
  public:
   SentenceTokens(const Haystack& haystack, const model::Tokenizer& tokenizer);
 
   [[nodiscard]] int64_t count(int64_t sentence);
+  // The same for a statement that is put in among them.
+  [[nodiscard]] int64_t count_of(const std::string& text) const;
   [[nodiscard]] int64_t num_sentences() const { return static_cast<int64_t>(counts_.size()); }
   [[nodiscard]] const Haystack& haystack() const { return *haystack_; }
 

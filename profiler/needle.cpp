@@ -1,6 +1,7 @@
 #include "profiler/needle.h"
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 #include <utility>
@@ -43,17 +44,6 @@ const std::vector<std::string>& subject_nouns() {
   return nouns;
 }
 
-std::vector<std::string> shuffled_subjects(std::mt19937_64& random) {
-  std::vector<std::string> subjects;
-  for (const std::string& quality : subject_qualities()) {
-    for (const std::string& noun : subject_nouns()) {
-      subjects.push_back(quality + " " + noun);
-    }
-  }
-  analysis::seeded_shuffle(subjects, random);
-  return subjects;
-}
-
 Needle make_needle(const std::string& family,
                    const std::string& attribute,
                    const std::string& subject,
@@ -65,7 +55,37 @@ Needle make_needle(const std::string& family,
   needle.question = "What is the " + attribute + " of the " + subject + "?";
   needle.real_needle = answer;
   needle.answer = answer;
+  needle.subject = subject;
   return needle;
+}
+
+// What else an attribute may be called.
+const std::string& synonym_of(const std::string& attribute) {
+  static const std::map<std::string, std::string> synonyms{
+      {"secret access code", "entry number"}, {"inventory number", "stock list figure"},
+      {"security code", "alarm number"},      {"registration number", "official record"},
+      {"secret password", "passphrase"},      {"code name", "alias"},
+      {"hidden keyword", "concealed word"},   {"watchword", "motto"}};
+  return synonyms.at(attribute);
+}
+
+// In other words, of which there are three.
+void paraphrase(Needle& needle, const std::string& attribute, uint64_t choice) {
+  const std::string& name = synonym_of(attribute);
+  switch (choice % 3) {
+    case 0:
+      needle.question = "Tell me the " + name + " that belongs to the " + needle.subject + ".";
+      needle.answer_prefix = "The " + name + " that belongs to the " + needle.subject + " is";
+      break;
+    case 1:
+      needle.question = "Which " + name + " does the " + needle.subject + " have?";
+      needle.answer_prefix = "The " + needle.subject + " has as its " + name;
+      break;
+    default:
+      needle.question = "What does the text give as " + name + ", for the " + needle.subject + "?";
+      needle.answer_prefix = "For the " + needle.subject + ", the " + name + " is";
+  }
+  needle.family += "-paraphrased";
 }
 
 // 10000..99999, none twice.
@@ -103,6 +123,37 @@ char lower(char letter) {
   return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
 }
 
+std::vector<Needle> make_needles(int64_t count,
+                                 uint64_t seed,
+                                 const std::vector<std::string>& families,
+                                 bool is_paraphrased) {
+  std::mt19937_64 random(seed);
+  std::vector<std::string> subjects = needle_subjects();
+  analysis::seeded_shuffle(subjects, random);
+  check_request(count, families, static_cast<int64_t>(subjects.size()));
+  std::vector<std::string> words = needle_answer_words();
+  analysis::seeded_shuffle(words, random);
+
+  std::vector<Needle> needles;
+  std::set<uint64_t> used_numbers;
+  size_t words_given = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const std::string& family = families[static_cast<size_t>(i) % families.size()];
+    const bool is_number = family == "number";
+    const std::vector<std::string>& attributes =
+        is_number ? number_attributes() : word_attributes();
+    const std::string& attribute = attributes[random() % attributes.size()];
+    const std::string answer =
+        is_number ? next_number(random, used_numbers) : words[words_given++ % words.size()];
+    needles.push_back(make_needle(family, attribute, subjects[static_cast<size_t>(i)], answer));
+    needles.back().id = family + "-" + padded(i);
+    if (is_paraphrased) {
+      paraphrase(needles.back(), attribute, seed + static_cast<uint64_t>(i) / families.size());
+    }
+  }
+  return needles;
+}
+
 }  // namespace
 
 std::vector<std::string> needle_families() {
@@ -124,27 +175,26 @@ const std::vector<std::string>& needle_answer_words() {
 std::vector<Needle> built_in_needles(int64_t count,
                                      uint64_t seed,
                                      const std::vector<std::string>& families) {
-  std::mt19937_64 random(seed);
-  const std::vector<std::string> subjects = shuffled_subjects(random);
-  check_request(count, families, static_cast<int64_t>(subjects.size()));
-  std::vector<std::string> words = needle_answer_words();
-  analysis::seeded_shuffle(words, random);
+  return make_needles(count, seed, families, /*is_paraphrased=*/false);
+}
 
-  std::vector<Needle> needles;
-  std::set<uint64_t> used_numbers;
-  size_t words_given = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const std::string& family = families[static_cast<size_t>(i) % families.size()];
-    const bool is_number = family == "number";
-    const std::vector<std::string>& attributes =
-        is_number ? number_attributes() : word_attributes();
-    const std::string& attribute = attributes[random() % attributes.size()];
-    const std::string answer =
-        is_number ? next_number(random, used_numbers) : words[words_given++ % words.size()];
-    needles.push_back(make_needle(family, attribute, subjects[static_cast<size_t>(i)], answer));
-    needles.back().id = family + "-" + padded(i);
-  }
-  return needles;
+std::vector<Needle> paraphrased_needles(int64_t count,
+                                        uint64_t seed,
+                                        const std::vector<std::string>& families) {
+  return make_needles(count, seed, families, /*is_paraphrased=*/true);
+}
+
+const std::vector<std::string>& needle_subjects() {
+  static const std::vector<std::string> subjects = [] {
+    std::vector<std::string> all;
+    for (const std::string& quality : subject_qualities()) {
+      for (const std::string& noun : subject_nouns()) {
+        all.push_back(quality + " " + noun);
+      }
+    }
+    return all;
+  }();
+  return subjects;
 }
 
 int64_t find_answer(const std::string& statement, const std::string& real_needle) {

@@ -20,6 +20,14 @@ namespace headscope::profiler {
 [[nodiscard]] std::vector<Needle> built_in_needles(
     int64_t count, uint64_t seed, const std::vector<std::string>& families = {"number", "word"});
 
+// The same needles, asked for in other words than the statement's: family "number-paraphrased", and
+// no answer prefix that repeats the statement.
+[[nodiscard]] std::vector<Needle> paraphrased_needles(
+    int64_t count, uint64_t seed, const std::vector<std::string>& families = {"number", "word"});
+
+// What built-in needles are about, "northern lighthouse", 600 of them; no place of the prose.
+[[nodiscard]] const std::vector<std::string>& needle_subjects();
+
 // Every word that a built-in needle may have as its answer, lower case: the prose avoids them.
 [[nodiscard]] const std::vector<std::string>& needle_answer_words();
 

@@ -88,7 +88,8 @@ class Union {
   // Ids from `first_id` on, and means. Returns the number of overlapping trials.
   int64_t finish(int64_t first_id, const analysis::FamilyMix& mix) {
     for (ProbeRecord& probe : probes_) probe.id = first_id++;
-    for (auto& [name, table] : scores_) table.mean = mean_over_probes(probes_, table.samples, shape_, mix);
+    for (auto& [name, table] : scores_)
+      table.mean = mean_over_probes(probes_, table.samples, shape_, mix);
     return num_overlapping_;
   }
 

@@ -34,9 +34,10 @@ struct AblateCommand {
     grid().context_lengths = {512};
     grid().depths = {0.1, 0.3, 0.5, 0.7, 0.9};
     grid().needles_per_cell = 5;
+    grid().controls_per_length = 0;  // a control has no right answer
   }
-  [[nodiscard]] profiler::ProbeGridOptions& grid() { return probes.grid; }
-  [[nodiscard]] const profiler::ProbeGridOptions& grid() const { return probes.grid; }
+  [[nodiscard]] profiler::ProbeGridOptions& grid() { return probes.request.grid; }
+  [[nodiscard]] const profiler::ProbeGridOptions& grid() const { return probes.request.grid; }
   [[nodiscard]] int64_t num_arms() const {
     return 1 + static_cast<int64_t>(scores.size()) * (2 + draws);
   }
@@ -157,6 +158,7 @@ uint64_t fresh_seed(uint64_t seed, uint64_t profile_seed) {
 
 void run_ablate(Session& session, AblateCommand& command) {
   session.apply_common();
+  command.probes.apply_preset();
   command.probes.validate();
   command.run.mode = command.mode == "mean" ? profiler::MaskMode::kMean : profiler::MaskMode::kZero;
   command.run.seed = session.common.seed;

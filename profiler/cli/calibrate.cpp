@@ -23,7 +23,7 @@ struct CalibrateCommand {
   std::string text;
   std::string mix;  // a file; empty = every task weighs the same
   std::string format = "auto";
-  std::vector<std::string> tasks = profiler::task_names();
+  std::vector<std::string> tasks = profiler::default_task_names();
   int64_t samples = 4;
   int64_t context_length = 1024;
   bool resume = false;

@@ -2,79 +2,147 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "outputs/input_error.h"
+#include "profiler/cli/probe_settings.h"
 #include "profiler/haystack.h"
-#include "profiler/needle.h"
 #include "profiler/needle_file.h"
+#include "profiler/option_check.h"
+#include "profiler/probe_preset.h"
 
 namespace headscope::cli {
 namespace {
 
-// "needle" is every built-in kind of needle; a kind may also be named on its own.
-std::vector<std::string> needle_kinds(const std::vector<std::string>& families) {
-  const std::vector<std::string> known = profiler::needle_families();
-  std::vector<std::string> kinds;
-  for (const std::string& family : families) {
-    if (family == "needle") {
-      kinds.insert(kinds.end(), known.begin(), known.end());
-    } else if (std::find(known.begin(), known.end(), family) != known.end()) {
-      kinds.push_back(family);
-    } else {
-      std::string names = "needle";
-      for (const std::string& name : known) names += ", " + name;
-      throw InputError("--families", "families among " + names, family);
-    }
+constexpr int64_t kAnswerRoom = 64;  // positions that a range of lengths leaves for the answer
+
+// The user's own needles and text, where given.
+struct OwnTexts {
+  std::optional<std::vector<profiler::Needle>> needles;
+  std::optional<profiler::Haystack> haystack;
+
+  explicit OwnTexts(const ProbeOptions& options) {
+    if (!options.needles.empty()) needles = profiler::read_needle_file(options.needles);
+    if (!options.haystack.empty()) haystack = profiler::Haystack::read(options.haystack);
   }
-  std::sort(kinds.begin(), kinds.end());
-  kinds.erase(std::unique(kinds.begin(), kinds.end()), kinds.end());
-  return kinds;
+};
+
+profiler::FamilyRequest request_of(const ProbeOptions& options) {
+  profiler::FamilyRequest request = options.request;
+  request.questions = profiler::parse_question_choice(options.questions);
+  return request;
+}
+
+std::string preset_names() {
+  std::string names;
+  for (const profiler::ProbePreset& preset : profiler::probe_presets()) {
+    names += (names.empty() ? "" : ", ") + preset.name;
+  }
+  return names;
 }
 
 }  // namespace
 
-void ProbeOptions::validate() const {
-  if (grid.context_lengths.empty() || grid.depths.empty()) {
-    throw InputError("profile", "at least one context length and one depth", "none");
+void ProbeOptions::apply_preset() {
+  if (!probes.empty()) apply_settings(read_probe_settings(probes), probes, *this);
+}
+
+void ProbeOptions::fit_to_model(int64_t positions, profiler::ProgressSink& messages) {
+  if (context_range.empty()) return;
+  if (context_range.size() != 3) {
+    throw InputError("--context-range", "three numbers: shortest, longest, how many",
+                     std::to_string(context_range.size()));
+  }
+  const int64_t limit = positions - kAnswerRoom;
+  request.grid.context_lengths =
+      profiler::even_lengths(context_range[0], context_range[1], context_range[2], limit);
+  if (limit < context_range[1]) {
+    messages.message("context lengths end at " + std::to_string(limit) + " tokens instead of " +
+                     std::to_string(context_range[1]) + ": the model has " +
+                     std::to_string(positions) + " positions");
   }
 }
 
+void ProbeOptions::validate() const {
+  const profiler::ProbeGridOptions& grid = request.grid;
+  if (grid.context_lengths.empty() || grid.depths.empty()) {
+    throw InputError("probes", "at least one context length and one depth", "none");
+  }
+  static_cast<void>(request_of(*this));
+}
+
 int64_t ProbeOptions::num_probes() const {
-  return static_cast<int64_t>(grid.context_lengths.size() * grid.depths.size()) *
-         grid.needles_per_cell;
+  const std::vector<int64_t> per_length = profiler::probes_per_length(request);
+  return std::accumulate(per_length.begin(), per_length.end(), int64_t{0}) *
+         std::ssize(request.grid.context_lengths);
 }
 
 int64_t ProbeOptions::longest_context() const {
-  return *std::max_element(grid.context_lengths.begin(), grid.context_lengths.end());
+  const auto& lengths = request.grid.context_lengths;
+  return *std::max_element(lengths.begin(), lengths.end());
 }
 
 int64_t ProbeOptions::prompt_tokens() const {
-  const auto per_length = static_cast<int64_t>(grid.depths.size()) * grid.needles_per_cell;
-  return per_length *
-         std::accumulate(grid.context_lengths.begin(), grid.context_lengths.end(), int64_t{0});
+  const profiler::ProbeGridOptions& grid = request.grid;
+  const int64_t all_lengths =
+      std::accumulate(grid.context_lengths.begin(), grid.context_lengths.end(), int64_t{0});
+  return num_probes() / std::ssize(grid.context_lengths) * all_lengths;
 }
 
 void ProbeOptions::describe(const profiler::PromptWriter& writer, Provenance& provenance) const {
-  provenance.options["needles"] = needles.empty() ? "built-in" : needles;
-  provenance.options["haystack"] = haystack.empty() ? "built-in prose" : haystack;
-  provenance.options["prompt_format"] = writer.format_name();
+  auto& stored = provenance.options;
+  const profiler::ProbeGridOptions& grid = request.grid;
+  stored["probes"] = probes.empty() ? "as given" : probes;
+  stored["needles"] = needles.empty() ? "built-in" : needles;
+  stored["haystack"] = haystack.empty() ? "built-in prose" : haystack;
+  stored["families"] = profiler::join_values(request.families);
+  stored["questions"] = questions;
+  stored["context_lengths"] = profiler::join_values(grid.context_lengths);
+  stored["depths"] = profiler::join_values(grid.depths);
+  stored["needles_per_cell"] = std::to_string(grid.needles_per_cell);
+  stored["num_needles"] = std::to_string(request.num_needles);
+  stored["controls"] = std::to_string(grid.controls_per_length);
+  stored["prompt_format"] = writer.format_name();
 }
 
 void add_probe_options(CLI::App& app, ProbeOptions& options) {
+  options.app = &app;
+  profiler::ProbeGridOptions& grid = options.request.grid;
+  app.add_option("--probes", options.probes,
+                 "A preset (" + preset_names() +
+                     ") or a TOML or INI file of these options; "
+                     "options given here win");
   app.add_option("--needles", options.needles, "Needles of your own (JSON lines)");
   app.add_option("--haystack", options.haystack, "A text file or a folder of .txt files");
-  app.add_option("--context-lengths", options.grid.context_lengths,
+  app.add_option("--context-lengths", grid.context_lengths,
                  "Tokens of the whole prompt, question and template included, comma-separated")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--depths", options.grid.depths, "Depths 0..1 of the needle, comma-separated")
+  app.add_option(
+         "--context-range", options.context_range,
+         "SHORTEST,LONGEST,COUNT: evenly spaced context lengths, up to what the model holds")
+      ->delimiter(',')
+      ->expected(3);
+  app.add_option("--depths", grid.depths, "Depths 0..1 of the needle, comma-separated")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--families", options.families, "needle (all built-in kinds), number, word")
+  std::string names = "all";
+  for (const std::string& name : profiler::probe_family_names()) names += ", " + name;
+  app.add_option("--families", options.request.families, "Among " + names)
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--needles-per-cell", options.grid.needles_per_cell,
-                 "Probes per context length and depth")
+  app.add_option("--questions", options.questions,
+                 "In the statements' own words (literal), in others (paraphrased), or both")
+      ->check(CLI::IsMember({"literal", "paraphrased", "both"}))
+      ->capture_default_str();
+  app.add_option("--needles-per-cell", grid.needles_per_cell,
+                 "Probes per family, context length and depth")
+      ->capture_default_str();
+  app.add_option("--num-needles", options.request.num_needles,
+                 "Different needles of a family; 0 = as many as there are probes, at most 500")
+      ->capture_default_str();
+  app.add_option("--controls", grid.controls_per_length,
+                 "Probes without their needle, per family and context length")
       ->capture_default_str();
   app.add_option("--prompt-format", options.format, "auto, chat or raw")
       ->check(CLI::IsMember({"auto", "chat", "raw"}))
@@ -83,15 +151,18 @@ void add_probe_options(CLI::App& app, ProbeOptions& options) {
 
 std::vector<profiler::Probe> build_probes(const ProbeOptions& options,
                                           const profiler::PromptWriter& writer) {
-  const std::vector<profiler::Needle> needles =
-      options.needles.empty()
-          ? profiler::built_in_needles(std::min<int64_t>(options.num_probes(), 500),
-                                       options.grid.seed, needle_kinds(options.families))
-          : profiler::read_needle_file(options.needles);
-  profiler::Haystack haystack = options.haystack.empty()
-                                    ? profiler::Haystack::prose(options.grid.seed)
-                                    : profiler::Haystack::read(options.haystack);
-  return profiler::build_probe_grid(options.grid, needles, haystack, writer);
+  OwnTexts own(options);
+  return profiler::build_family_probes(request_of(options), own.needles ? &*own.needles : nullptr,
+                                       own.haystack ? &*own.haystack : nullptr, writer);
+}
+
+profiler::SharedProbes build_shared_probes(const ProbeOptions& options,
+                                           double max_share,
+                                           const profiler::PromptWriter& writer) {
+  OwnTexts own(options);
+  return profiler::build_shared_family_probes(request_of(options), max_share,
+                                              own.needles ? &*own.needles : nullptr,
+                                              own.haystack ? &*own.haystack : nullptr, writer);
 }
 
 }  // namespace headscope::cli

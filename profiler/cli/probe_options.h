@@ -8,31 +8,51 @@
 
 #include "outputs/provenance.h"
 #include "profiler/probe.h"
-#include "profiler/probe_grid.h"
+#include "profiler/probes/family_probes.h"
+#include "profiler/progress.h"
 #include "profiler/prompt_format.h"
 
 namespace headscope::cli {
 
 struct ProbeOptions {
+  std::string probes;    // a preset or a file of settings; empty = the options as they are
   std::string needles;   // a needle file; empty = built in
   std::string haystack;  // a file or folder; empty = built-in prose
-  std::vector<std::string> families = {"needle"};
-  std::string format = "auto";  // auto, chat, raw
-  profiler::ProbeGridOptions grid;
+  std::string questions = "literal";   // literal, paraphrased, both
+  std::string format = "auto";         // auto, chat, raw
+  std::vector<int64_t> context_range;  // shortest, longest, how many; empty = context_lengths
+  profiler::FamilyRequest request{.grid = {.controls_per_length = 1}};
+
+  // Takes over what --probes names; options given on the command line win. To be called once,
+  // before all else. InputError: no such preset or file, unknown keys, values out of range.
+  void apply_preset();
+
+  // Makes context lengths of a range, up to what `positions` of the model leave beside an answer,
+  // and says so where that is less than asked for.
+  void fit_to_model(int64_t positions, profiler::ProgressSink& messages);
 
   // InputError for what can be told before a model is opened.
   void validate() const;
-  // Of all probes, for the estimate of a dry run: how many, tokens of the longest, tokens in all.
+  // Of all probes, for the estimate of a dry run, after fit_to_model: how many, tokens of the
+  // longest, tokens in all.
   [[nodiscard]] int64_t num_probes() const;
   [[nodiscard]] int64_t longest_context() const;
   [[nodiscard]] int64_t prompt_tokens() const;
   // What the profile's provenance says of them.
   void describe(const profiler::PromptWriter& writer, Provenance& provenance) const;
+
+  CLI::App* app = nullptr;  // where the options were added; knows which were given
 };
 
 void add_probe_options(CLI::App& app, ProbeOptions& options);
 
 [[nodiscard]] std::vector<profiler::Probe> build_probes(const ProbeOptions& options,
                                                         const profiler::PromptWriter& writer);
+
+// The same questions with many needles to a haystack (shared mode); statements fill at most
+// `max_share` of a context.
+[[nodiscard]] profiler::SharedProbes build_shared_probes(const ProbeOptions& options,
+                                                         double max_share,
+                                                         const profiler::PromptWriter& writer);
 
 }  // namespace headscope::cli

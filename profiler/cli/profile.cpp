@@ -3,6 +3,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "model/rotary.h"
 #include "outputs/atomic_file.h"
 #include "outputs/input_error.h"
 #include "outputs/profile_file.h"
@@ -39,7 +40,9 @@ bool already_complete(Session& session, const ProfileCommand& command) {
   return true;
 }
 
-void dry_run(const Session& session, const ProfileCommand& command) {
+void dry_run(Session& session, ProfileCommand& command) {
+  const auto source = model::open_model_source(command.model);
+  command.probes.fit_to_model(model::position_limit(source->config()), session.console);
   profiler::RunSize size;
   size.longest_context = command.probes.longest_context() + command.run.max_answer_tokens;
   size.prompt_tokens = command.probes.prompt_tokens();
@@ -49,7 +52,8 @@ void dry_run(const Session& session, const ProfileCommand& command) {
 
 void run_profile(Session& session, ProfileCommand& command) {
   session.apply_common();
-  command.probes.grid.seed = session.common.seed;
+  command.probes.apply_preset();
+  command.probes.request.grid.seed = session.common.seed;
   command.run.srh_span =
       command.span == "answer" ? profiler::SpanChoice::kAnswer : profiler::SpanChoice::kNeedle;
   command.run.mix = analysis::parse_family_mix(command.mix);
@@ -64,6 +68,7 @@ void run_profile(Session& session, ProfileCommand& command) {
                                       profiler::parse_format_choice(command.probes.format));
   session.console.message("prompt format " + writer.format_name() +
                           (writer.note().empty() ? "" : ": " + writer.note()));
+  command.probes.fit_to_model(model::position_limit(model.decoder->config()), session.console);
   const std::vector<profiler::Probe> probes = build_probes(command.probes, writer);
   if (command.default_scores) command.run.scores = profiler::default_scores(probes);
 

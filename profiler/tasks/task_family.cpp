@@ -1,16 +1,28 @@
 #include "profiler/tasks/task_family.h"
 
 #include <algorithm>
-#include <cmath>
-#include <optional>
 #include <stdexcept>
-
-#include "outputs/input_error.h"
 
 namespace headscope::profiler {
 namespace {
 
-constexpr int64_t kBytesPerSentence = 400;  // far more than the prose has on average
+const std::vector<std::string>& first_names() {
+  static const std::vector<std::string> names{
+      "Amara",  "Bruno",  "Chiara",  "Diego",  "Elena",  "Farid",   "Gita",   "Hassan",
+      "Ivana",  "Jorge",  "Kenji",   "Lucia",  "Mehmet", "Nadia",   "Omar",   "Priya",
+      "Rosa",   "Sven",   "Tamara",  "Yusuf",  "Aisha",  "Boris",   "Carmen", "Dmitri",
+      "Fatima", "Giulia", "Hiroshi", "Ingrid", "Javier", "Katarina"};
+  return names;
+}
+
+const std::vector<std::string>& last_names() {
+  static const std::vector<std::string> names{
+      "Okafor", "Silva",  "Rossi",   "Garcia", "Petrov", "Khan",    "Sharma",
+      "Tanaka", "Lopez",  "Kim",     "Nguyen", "Santos", "Ferrari", "Haddad",
+      "Novak",  "Jensen", "Morales", "Suzuki", "Costa",  "Ivanov",  "Mendoza",
+      "Patel",  "Larsen", "Romero",  "Yamada", "Torres", "Nasser",  "Moretti"};
+  return names;
+}
 
 }  // namespace
 
@@ -25,43 +37,55 @@ std::vector<std::string> Draw::pick_different(std::vector<std::string> items, si
   return items;
 }
 
-std::string Filler::around(const std::vector<std::string>& statements,
-                           const std::vector<double>& depths,
-                           int64_t num_sentences,
-                           uint64_t seed) const {
-  std::optional<Haystack> prose;
-  if (user_text_ == nullptr) {
-    prose = Haystack::prose(seed);
-    prose->grow(num_sentences * kBytesPerSentence);
+std::vector<std::string> Draw::different_numbers(size_t count) {
+  std::vector<std::string> numbers;
+  while (numbers.size() < count) {
+    std::string number = std::to_string(10000 + below(90000));
+    if (std::find(numbers.begin(), numbers.end(), number) == numbers.end()) {
+      numbers.push_back(std::move(number));
+    }
   }
-  const Haystack& haystack = prose ? *prose : *user_text_;
-  const auto available = static_cast<int64_t>(haystack.sentences().size());
-  if (available < num_sentences) {
-    throw InputError("filler text " + haystack.name(),
-                     "at least " + std::to_string(num_sentences) + " sentences",
-                     std::to_string(available), "Give more text, or shorter contexts.");
+  return numbers;
+}
+
+std::vector<std::string> Draw::different_people(size_t count) {
+  // No first name and no surname twice, so that each alone tells the people apart.
+  const std::vector<std::string> first = pick_different(first_names(), count);
+  const std::vector<std::string> last = pick_different(last_names(), count);
+  std::vector<std::string> people;
+  for (size_t i = 0; i < count; ++i) {
+    people.push_back(first[i] + " " + last[i]);
   }
-  const auto first =
-      user_text_ == nullptr
-          ? int64_t{0}
-          : static_cast<int64_t>(seed % static_cast<uint64_t>(available - num_sentences + 1));
+  return people;
+}
+
+std::string filled(std::string pattern, const std::vector<std::string>& values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    const std::string slot = "{" + std::to_string(i) + "}";
+    for (size_t at = pattern.find(slot); at != std::string::npos;
+         at = pattern.find(slot, at + values[i].size())) {
+      pattern.replace(at, slot.size(), values[i]);
+    }
+  }
+  return pattern;
+}
+
+std::string listed(const std::vector<std::string>& items) {
   std::string text;
-  size_t next = 0;
-  for (int64_t i = 0; i <= num_sentences; ++i) {
-    const auto stands_here = [&](double depth) {
-      return std::llround(depth * static_cast<double>(num_sentences)) <= i;
-    };
-    for (; next < statements.size() && stands_here(depths[next]); ++next) {
-      text += (text.empty() ? "" : " ") + statements[next];
-    }
-    if (i < num_sentences) {
-      const model::ByteSpan& span = haystack.sentences()[static_cast<size_t>(first + i)];
-      text += (text.empty() ? "" : " ") +
-              haystack.text().substr(static_cast<size_t>(span.begin),
-                                     static_cast<size_t>(span.end - span.begin));
-    }
+  for (const std::string& item : items) {
+    text += (text.empty() ? "" : ", ") + item;
   }
   return text;
+}
+
+void ask(Question& question,
+         Draw& draw,
+         Wording wording,
+         const std::vector<AskedWords>& wordings,
+         const std::vector<std::string>& values) {
+  const size_t chosen = wording == Wording::kLiteral ? 0 : 1 + draw.below(wordings.size() - 1);
+  question.question = filled(wordings[chosen].question, values);
+  question.answer_prefix = filled(wordings[chosen].answer_prefix, values);
 }
 
 }  // namespace headscope::profiler

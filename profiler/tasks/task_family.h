@@ -1,4 +1,5 @@
-// What one task family does: write a graded question over a context of any size.
+// What one family does: write a question with the statements that its answer is made from. One
+// description serves probes (where do the heads look?) and graded tasks (is the answer right?).
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "profiler/haystack.h"
+#include "profiler/probes/question.h"
 #include "profiler/task.h"
 
 namespace headscope::profiler {
@@ -23,53 +25,60 @@ class Draw {
   // `count` different items, in random order.
   [[nodiscard]] std::vector<std::string> pick_different(std::vector<std::string> items,
                                                         size_t count);
+  // "10000".."99999", none twice.
+  [[nodiscard]] std::vector<std::string> different_numbers(size_t count);
+  // First name and surname; no name of the built-in prose.
+  [[nodiscard]] std::vector<std::string> different_people(size_t count);
 
  private:
   std::mt19937_64 random_;
 };
 
-// Sentences of filler: built-in prose of a seed's own, or a window of the user's text.
-class Filler {
- public:
-  explicit Filler(Haystack* user_text) : user_text_(user_text) {}
+// In the statement's own words, or in others.
+enum class Wording { kLiteral, kParaphrased };
 
-  // `statements` stand among `num_sentences` sentences of filler, at the given depths (0..1,
-  // ascending). InputError where the user's text has fewer sentences.
-  [[nodiscard]] std::string around(const std::vector<std::string>& statements,
-                                   const std::vector<double>& depths,
-                                   int64_t num_sentences,
-                                   uint64_t seed) const;
-
- private:
-  Haystack* user_text_;
-};
-
-struct TaskText {
-  std::string context;
-  std::string instruction;  // empty = the prompt format's own, with the question as it asks
+// A question and the start of its answer, with {0}, {1}, … for what differs.
+struct AskedWords {
   std::string question;
   std::string answer_prefix;
-  std::vector<std::string> accepted;
-  Metric metric = Metric::kContains;
-  int64_t max_new_tokens = 16;
 };
+
+// Puts one wording into the question, values[i] for its {i}: the first wording for kLiteral, one
+// of the others, drawn, for kParaphrased.
+void ask(Question& question,
+         Draw& draw,
+         Wording wording,
+         const std::vector<AskedWords>& wordings,
+         const std::vector<std::string>& values);
+
+// The pattern with values[i] for every {i}.
+[[nodiscard]] std::string filled(std::string pattern, const std::vector<std::string>& values);
+
+// "a, b, c".
+[[nodiscard]] std::string listed(const std::vector<std::string>& items);
 
 class TaskFamily {
  public:
   virtual ~TaskFamily() = default;
   [[nodiscard]] virtual std::string name() const = 0;
-  // A sample whose context has `num_units` of what the family pads with (sentences, examples,
-  // functions), >= 0. The same seed asks the same question at every size, and more units never make
-  // a shorter context.
-  [[nodiscard]] virtual TaskText write(uint64_t seed,
-                                       int64_t num_units,
-                                       const Filler& filler) const = 0;
+  // The same seed asks for the same thing in either wording. The id is the caller's to set.
+  [[nodiscard]] virtual Question write(uint64_t seed, Wording wording) const = 0;
+  // What the statements stand among. Only prose may be replaced by the user's own text.
+  [[nodiscard]] virtual bool stands_in_prose() const { return true; }
+  [[nodiscard]] virtual Haystack filler(uint64_t seed) const { return Haystack::prose(seed); }
 };
 
-[[nodiscard]] std::unique_ptr<TaskFamily> make_needle_task();
-[[nodiscard]] std::unique_ptr<TaskFamily> make_qa_task();
-[[nodiscard]] std::unique_ptr<TaskFamily> make_few_shot_task();
-[[nodiscard]] std::unique_ptr<TaskFamily> make_summary_task();
-[[nodiscard]] std::unique_ptr<TaskFamily> make_code_task();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_needle_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_multi_key_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_multi_value_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_multi_query_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_reasoning_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_variable_tracking_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_qa_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_multi_qa_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_summary_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_few_shot_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_code_family();
+[[nodiscard]] std::unique_ptr<TaskFamily> make_aggregation_family();
 
 }  // namespace headscope::profiler

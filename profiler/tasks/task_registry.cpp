@@ -1,33 +1,30 @@
 #include "profiler/tasks/task_registry.h"
 
-#include <algorithm>
 #include <memory>
 
 #include "outputs/input_error.h"
-#include "profiler/tasks/task_family.h"
+#include "profiler/probes/context_layout.h"
+#include "profiler/probes/haystack_windows.h"
+#include "profiler/probes/question_prompt.h"
 
 namespace headscope::profiler {
 namespace {
 
 std::vector<std::unique_ptr<TaskFamily>> all_families() {
   std::vector<std::unique_ptr<TaskFamily>> families;
-  families.push_back(make_needle_task());
-  families.push_back(make_qa_task());
-  families.push_back(make_few_shot_task());
-  families.push_back(make_summary_task());
-  families.push_back(make_code_task());
+  families.push_back(make_needle_family());
+  families.push_back(make_multi_key_family());
+  families.push_back(make_multi_value_family());
+  families.push_back(make_multi_query_family());
+  families.push_back(make_reasoning_family());
+  families.push_back(make_variable_tracking_family());
+  families.push_back(make_qa_family());
+  families.push_back(make_multi_qa_family());
+  families.push_back(make_summary_family());
+  families.push_back(make_few_shot_family());
+  families.push_back(make_code_family());
+  families.push_back(make_aggregation_family());
   return families;
-}
-
-std::unique_ptr<TaskFamily> find_family(const std::string& name) {
-  std::string known;
-  for (std::unique_ptr<TaskFamily>& family : all_families()) {
-    if (family->name() == name) {
-      return std::move(family);
-    }
-    known += (known.empty() ? "" : ", ") + family->name();
-  }
-  throw InputError("--tasks", "one of " + known, "\"" + name + "\"");
 }
 
 // A seed of its own for every sample (the finaliser of SplitMix64).
@@ -38,65 +35,41 @@ uint64_t sample_seed(uint64_t seed, int64_t sample) {
   return mixed ^ (mixed >> 31);
 }
 
-struct WrittenTask {
-  TaskText text;
-  std::vector<int64_t> prompt;
-};
-
-WrittenTask write_units(const TaskFamily& family,
-                        uint64_t seed,
-                        int64_t num_units,
-                        const Filler& filler,
-                        const PromptWriter& writer) {
-  WrittenTask written;
-  written.text = family.write(seed, num_units, filler);
-  const TaskText& text = written.text;
-  const PromptText prompt =
-      text.instruction.empty()
-          ? writer.write(text.context, text.question, text.answer_prefix)
-          : writer.write_task(text.context, text.instruction, text.question, text.answer_prefix);
-  written.prompt = writer.encode(prompt.text).ids;
-  return written;
+std::string padded(int64_t number) {
+  const std::string digits = std::to_string(number);
+  return std::string(digits.size() < 3 ? 3 - digits.size() : 0, '0') + digits;
 }
 
-// The largest context that fits: between a size that does and one that does not, guess by the
-// tokens a unit had so far.
-WrittenTask fit_task(const TaskFamily& family,
-                     uint64_t seed,
-                     int64_t context_length,
-                     const Filler& filler,
-                     const PromptWriter& writer) {
-  WrittenTask best = write_units(family, seed, 0, filler, writer);
-  const auto empty_size = static_cast<int64_t>(best.prompt.size());
-  if (empty_size > context_length) {
-    throw InputError("context length for task " + family.name(),
-                     "at least the " + std::to_string(empty_size) + " tokens of its question",
-                     std::to_string(context_length));
-  }
-  int64_t fits = 0;
-  int64_t too_many = context_length - empty_size + 1;  // a unit has at least one token
-  int64_t fits_size = empty_size;
-  double tokens_per_unit = 24.0;
-  while (fits + 1 < too_many) {
-    const auto more =
-        static_cast<int64_t>(static_cast<double>(context_length - fits_size) / tokens_per_unit);
-    const int64_t n = std::clamp(fits + more, fits + 1, too_many - 1);
-    WrittenTask written = write_units(family, seed, n, filler, writer);
-    const auto size = static_cast<int64_t>(written.prompt.size());
-    tokens_per_unit =
-        std::max(1.0, static_cast<double>(size - empty_size) / static_cast<double>(n));
-    if (size > context_length) {
-      too_many = n;
-    } else {
-      fits = n;
-      fits_size = size;
-      best = std::move(written);
-    }
-  }
-  return best;
+// One question in a window of its own, its anchor at a random depth.
+std::vector<int64_t> write_sample(const Question& question,
+                                  SentenceTokens& tokens,
+                                  int64_t context_length,
+                                  Draw& draw,
+                                  const PromptWriter& writer) {
+  const double depth = static_cast<double>(draw.below(1001)) / 1000.0;
+  HaystackWindows windows(tokens, context_length, draw.below(1 << 30));
+  const LaidContext laid = windows.first_that_fits(
+      place_statements(question, depth), question.id,
+      [&](const LaidContext& context) {
+        return static_cast<int64_t>(
+            write_prompt(writer, context.text, question).encoding.ids.size());
+      },
+      [](const LaidContext&) { return true; });
+  return write_prompt(writer, laid.text, question).encoding.ids;
 }
 
 }  // namespace
+
+std::unique_ptr<TaskFamily> find_family(const std::string& name, const std::string& where) {
+  std::string known;
+  for (std::unique_ptr<TaskFamily>& family : all_families()) {
+    if (family->name() == name) {
+      return std::move(family);
+    }
+    known += (known.empty() ? "" : ", ") + family->name();
+  }
+  throw InputError(where, "one of " + known, "\"" + name + "\"");
+}
 
 std::vector<std::string> task_names() {
   std::vector<std::string> names;
@@ -106,26 +79,42 @@ std::vector<std::string> task_names() {
   return names;
 }
 
+std::vector<std::string> default_task_names() {
+  return {"needle", "multi-qa", "summary", "few-shot", "code"};
+}
+
+Question write_question(const TaskFamily& family, uint64_t seed, int64_t index, Wording wording) {
+  Question question = family.write(sample_seed(seed, index), wording);
+  question.id = family.name() + "-" + padded(index);
+  question.family = family.name() + (wording == Wording::kParaphrased ? "-paraphrased" : "");
+  return question;
+}
+
 std::vector<TaskSample> build_task_samples(const TaskRequest& request,
                                            const PromptWriter& writer,
                                            Haystack* filler) {
-  const std::unique_ptr<TaskFamily> family = find_family(request.task);
+  const std::unique_ptr<TaskFamily> family = find_family(request.task, "--tasks");
   if (request.count < 1) {
     throw InputError("samples of task " + request.task, "at least 1",
                      std::to_string(request.count));
   }
+  check_context_lengths({request.context_length});
+  Haystack own = family->filler(request.seed);
+  Haystack& haystack = filler != nullptr && family->stands_in_prose() ? *filler : own;
+  grow_for(haystack, {request.context_length});
+  SentenceTokens tokens(haystack, writer.tokenizer());
   std::vector<TaskSample> samples;
   for (int64_t i = 0; i < request.count; ++i) {
-    WrittenTask written = fit_task(*family, sample_seed(request.seed, i), request.context_length,
-                                   Filler(filler), writer);
+    const Question question = write_question(*family, request.seed, i, Wording::kLiteral);
+    Draw draw(sample_seed(~request.seed, i));
     TaskSample sample;
     sample.task = request.task;
     sample.sample = i;
     sample.context_length = request.context_length;
-    sample.prompt = std::move(written.prompt);
-    sample.accepted = std::move(written.text.accepted);
-    sample.metric = written.text.metric;
-    sample.max_new_tokens = written.text.max_new_tokens;
+    sample.prompt = write_sample(question, tokens, request.context_length, draw, writer);
+    sample.accepted = question.accepted;
+    sample.metric = question.metric;
+    sample.max_new_tokens = question.max_new_tokens;
     samples.push_back(std::move(sample));
   }
   return samples;

@@ -1,7 +1,7 @@
-// Synthetic task families for calibration and evaluation, one file each. They hold nothing of any
-// published evaluation set: the layer errors of CompressKV were measured on the very sets it was
-// graded on, which is what these families avoid. To add one: a TaskFamily, named in
-// task_registry.cpp.
+// The synthetic families, one file each, and the graded tasks that are made from them for
+// calibration and evaluation. They hold nothing of any published evaluation set: the layer errors
+// of CompressKV were measured on the very sets it was graded on, which is what these families
+// avoid. To add one: a TaskFamily, named in task_registry.cpp.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +9,31 @@
 #include <vector>
 
 #include "profiler/haystack.h"
+#include "profiler/probes/question.h"
 #include "profiler/prompt_format.h"
 #include "profiler/task.h"
+#include "profiler/tasks/task_family.h"
 
 namespace headscope::profiler {
 
-// "needle", "qa", "few-shot", "summary", "code".
+// "needle", "multi-key", "multi-value", "multi-query", "reasoning", "variable-tracking", "qa",
+// "multi-qa", "summary", "few-shot", "code", "aggregation".
 [[nodiscard]] std::vector<std::string> task_names();
+
+// Those that a calibration averages over unless told otherwise: retrieval, question answering over
+// several facts, summary, pattern, code.
+[[nodiscard]] std::vector<std::string> default_task_names();
+
+// The family of that name; `where` names the option in the InputError for an unknown one.
+[[nodiscard]] std::unique_ptr<TaskFamily> find_family(const std::string& name,
+                                                      const std::string& where);
+
+// Question i of a family under a seed, ids "<family>-000", …; a paraphrased one has "-paraphrased"
+// added to its family's name and the id of the literal one.
+[[nodiscard]] Question write_question(const TaskFamily& family,
+                                      uint64_t seed,
+                                      int64_t index,
+                                      Wording wording);
 
 struct TaskRequest {
   std::string task;
@@ -25,8 +43,8 @@ struct TaskRequest {
 };
 
 // Samples 0..count-1; sample i is the same whatever the count. `filler` replaces the built-in prose
-// where a family has filler ("needle", "qa"). InputError for an unknown task or a context too short
-// for its question.
+// where a family stands in prose. InputError for an unknown task, a context too short for its
+// question or a filler too short.
 [[nodiscard]] std::vector<TaskSample> build_task_samples(const TaskRequest& request,
                                                          const PromptWriter& writer,
                                                          Haystack* filler = nullptr);

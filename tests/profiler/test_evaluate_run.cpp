@@ -75,7 +75,7 @@ TEST_CASE("compression saves bytes, equally for every method at one retention", 
   const PlantedSetup planted;
   EvaluateOptions options;
   options.retentions = {0.5, 0.25};
-  const std::vector<TaskSample> samples = needle_samples(planted);
+  const std::vector<TaskSample> samples = needle_samples(planted, 8);
   const Evaluation evaluation = run(planted, samples, options).evaluation;
   const int64_t full = row_of(evaluation, "full", 1.0).kv_bytes;
   for (const double retention : options.retentions) {

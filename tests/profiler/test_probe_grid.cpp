@@ -169,7 +169,7 @@ TEST_CASE("grids that cannot be built are refused in words", "[profiler]") {
   options = {};
   Haystack small = Haystack::from_text("Only this. And that.", "small.txt");
   CHECK_THROWS_WITH(build_probe_grid(options, needles, small, PromptWriter(tokenizer, {})),
-                    Contains("small.txt") && Contains("512"));
+                    Contains("small.txt") && Contains("1024"));
 }
 
 }  // namespace
