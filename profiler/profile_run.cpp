@@ -37,21 +37,6 @@ void check_probe(const Probe& probe) {
   }
 }
 
-// Checks every probe; tokens of the longest with its answer.
-int64_t longest_context(const std::vector<Probe>& probes,
-                        const ProfileOptions& options,
-                        const model::ModelConfig& config) {
-  if (probes.empty()) throw InputError("probes", "at least one", "none");
-  int64_t longest = 0;
-  for (const Probe& probe : probes) {
-    check_probe(probe);
-    if (probe.repeat_period > 0) continue;
-    longest = std::max(
-        longest, static_cast<int64_t>(probe.prompt.size()) + answer_limit(probe, options, config));
-  }
-  return longest;
-}
-
 Provenance complete_provenance(Provenance provenance, const ProfileOptions& options) {
   auto& stored = provenance.options;
   stored["scores"] = join_values(options.scores);
@@ -114,7 +99,8 @@ class Run {
   [[nodiscard]] HeadProfile profile() const {
     std::vector<TrialOfProbe> done;
     for (size_t i = 0; i < probes_.size(); ++i) done.push_back({&probes_[i], trial_of(i)});
-    return profile_of_trials(done, model_.identity, options_.scores, options_.success_threshold, options_.mix);
+    return profile_of_trials(done, model_.identity, options_.scores, options_.success_threshold,
+                             options_.mix);
   }
 
  private:
@@ -217,8 +203,12 @@ ProfileOutcome profile_heads(const MeasuredModel& model,
                              RankGroup* ranks) {
   const Clock::time_point started = Clock::now();
   options.validate(model.identity.shape);
+  if (probes.empty()) throw InputError("probes", "at least one", "none");
   std::vector<std::string> families;
-  for (const Probe& probe : probes) families.push_back(probe.family);
+  for (const Probe& probe : probes) {
+    check_probe(probe);
+    families.push_back(probe.family);
+  }
   analysis::check_family_mix(options.mix, families);
   SoloRank alone;
   Run run(model, probes, options, progress, log, ranks != nullptr ? *ranks : alone);
