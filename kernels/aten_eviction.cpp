@@ -95,6 +95,39 @@ at::Tensor window_importance_aten(const at::Tensor& q,
   return pool_scores_aten(out, options.pooling, options.pooling_kernel);
 }
 
+at::Tensor attention_received_aten(const at::Tensor& q,
+                                   const at::Tensor& k,
+                                   const at::Tensor& lse,
+                                   double scale,
+                                   int64_t attention_window) {
+  const int64_t batch = q.size(0), num_heads = q.size(1), n = q.size(2);
+  const int64_t num_kv_heads = k.size(1), num_keys = k.size(2), group = num_heads / num_kv_heads;
+  at::Tensor out = at::zeros({batch, num_kv_heads, group, num_keys}, q.options().dtype(at::kFloat));
+  const int64_t logits_per_row = std::max<int64_t>(1, batch * num_heads * num_keys);
+  const int64_t block = std::max<int64_t>(1, kAtenBlockElements / logits_per_row);
+  const at::Tensor keys = k.to(at::kFloat).transpose(-1, -2);
+  const auto options = at::TensorOptions().dtype(at::kLong).device(q.device());
+  for (int64_t begin = 0; begin < n; begin += block) {
+    const int64_t end = std::min(n, begin + block), first = num_keys - n + begin;
+    // Keys from the first row's window to the last row itself: no other is seen.
+    const int64_t low =
+        attention_window > 0 ? std::max<int64_t>(0, first - attention_window + 1) : 0;
+    const int64_t high = first + end - begin;
+    const auto grouped = [&](const at::Tensor& t) {
+      return t.slice(2, begin, end).unflatten(1, {num_kv_heads, group});
+    };
+    const at::Tensor rows = grouped(q).to(at::kFloat).mul(scale).flatten(2, 3);
+    at::Tensor weight = at::matmul(rows, keys.slice(-1, low, high));
+    weight = weight.unflatten(2, {group, end - begin}).sub_(grouped(lse).unsqueeze(-1)).exp_();
+    const at::Tensor row = at::arange(first, high, options).unsqueeze(1);
+    const at::Tensor key = at::arange(low, high, options).unsqueeze(0);
+    at::Tensor hidden = key > row;
+    if (attention_window > 0) hidden = hidden.logical_or_(key <= row - attention_window);
+    out.slice(-1, low, high).add_(weight.masked_fill_(hidden, 0.0).sum(3));
+  }
+  return out.flatten(1, 2);
+}
+
 std::vector<at::Tensor> select_retained_aten(const at::Tensor& scores,
                                              std::span<const int64_t> count) {
   const int64_t n = scores.size(1);

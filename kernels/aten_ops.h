@@ -53,6 +53,12 @@ inline constexpr int64_t kAtenBlockElements = int64_t{1} << 24;
                                             int64_t top_n,
                                             const std::optional<at::Tensor>& lse);
 
+[[nodiscard]] at::Tensor attention_received_aten(const at::Tensor& q,
+                                                 const at::Tensor& k,
+                                                 const at::Tensor& lse,
+                                                 double scale,
+                                                 int64_t attention_window);
+
 [[nodiscard]] std::vector<at::Tensor> select_retained_aten(const at::Tensor& scores,
                                                            std::span<const int64_t> count);
 

@@ -151,6 +151,20 @@ TopAttended top_attended(const at::Tensor& q,
              : top_attended_aten(q, k, scale, first_position, top_n, lse);
 }
 
+at::Tensor attention_received(const at::Tensor& q,
+                              const at::Tensor& k,
+                              const at::Tensor& lse,
+                              double scale,
+                              int64_t attention_window) {
+  const c10::NoGradGuard no_grad;
+  check_query_key(q, k, /*batched=*/true);
+  check_lse(lse, q);
+  expect(q.size(2) <= k.size(2), "q", "at most S=" + std::to_string(k.size(2)) + " rows",
+         std::to_string(q.size(2)));
+  expect(attention_window >= 0, "attention_window", "0 or more", std::to_string(attention_window));
+  return attention_received_aten(q, k, lse, scale, attention_window);
+}
+
 std::vector<at::Tensor> select_retained(const at::Tensor& scores, std::span<const int64_t> count) {
   const c10::NoGradGuard no_grad;
   expect_shape(scores, "scores", {{"rows", static_cast<int64_t>(count.size())}, {"n", kAnySize}});

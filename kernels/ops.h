@@ -97,6 +97,16 @@ struct TopAttended {
                                        int64_t top_n,
                                        const std::optional<at::Tensor>& lse = std::nullopt);
 
+// How much all of the given rows together look at each key: the column sums of their attention.
+// Rows are the last n of S positions, as in causal_attention; `lse` of exactly that attention. Sums
+// over chunks of rows add up to the sum over all rows, which needs work of order S * S.
+// Result [B, Hq, S] float32. (H2O 2306.14048: accumulated attention.)
+[[nodiscard]] at::Tensor attention_received(const at::Tensor& q,    // [B, Hq, n, d]
+                                            const at::Tensor& k,    // [B, Hkv, S, d]
+                                            const at::Tensor& lse,  // [B, Hq, n] float32
+                                            double scale,
+                                            int64_t attention_window = 0);
+
 // ---- eviction ------------------------------------------------------------------------------------
 
 // For each row the positions of its `count[r]` largest scores (clamped to n), ascending by position.

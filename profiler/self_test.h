@@ -31,6 +31,7 @@ struct KernelDoor {
   decltype(&kernels::window_importance) window_importance = &kernels::window_importance;
   decltype(&kernels::span_attention) span_attention = &kernels::span_attention;
   decltype(&kernels::top_attended) top_attended = &kernels::top_attended;
+  decltype(&kernels::attention_received) attention_received = &kernels::attention_received;
   decltype(&kernels::select_retained) select_retained = &kernels::select_retained;
   decltype(&kernels::compact_kv) compact_kv = &kernels::compact_kv;
   decltype(&kernels::error_curve) error_curve = &kernels::error_curve;

@@ -180,6 +180,19 @@ Measurement check_top_attended(const Case& c) {
       });
 }
 
+Measurement check_attention_received(const Case& c) {
+  const at::Tensor logits = reference_logits(c.q, c.k, c.scale, kNumKeys - kNumRows);
+  // A sum of the rows' weights.
+  return c.compare(
+      static_cast<double>(kNumRows) * c.rounding.weight,
+      [&](const KernelDoor& door, at::Device device) {
+        const at::Tensor lse = logits.logsumexp({-1}).to(at::kFloat).to(device);
+        return door.attention_received(c.q.unsqueeze(0).to(device), c.k.unsqueeze(0).to(device),
+                                       lse.unsqueeze(0), c.scale, /*attention_window=*/0)[0];
+      },
+      [&] { return logits.softmax(-1).sum(1); });
+}
+
 // The value is how many of the kept positions are wrong.
 Measurement check_select_retained(const Case& c) {
   const at::Tensor scores = at::cat({c.normal({3, 5000}), c.normal({3, 5000}).mul(2.0).round()});
@@ -245,6 +258,7 @@ constexpr OpCheck kOps[] = {
     {"window_importance", check_window_importance},
     {"span_attention", check_span_attention},
     {"top_attended", check_top_attended},
+    {"attention_received", check_attention_received},
     {"select_retained", check_select_retained, /*every_dtype=*/false},
     {"compact_kv", check_compact_kv},
     {"error_curve", check_error_curve},

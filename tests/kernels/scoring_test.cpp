@@ -79,6 +79,41 @@ void importance_body(const Variant& variant) {
 }
 KERNEL_TEST_CASES("window importance equals float64", importance_body)
 
+// Rows come in two chunks, as a prompt does.
+void received_body(const Variant& variant) {
+  at::manual_seed(kSeed);
+  for (const HeadShape& s : head_shapes()) {
+    for (const int64_t window : {0, 1, 40}) {
+      constexpr int64_t kKeys = 163;
+      constexpr int64_t kFirstChunk = 90;
+      INFO(describe(s) << ", window " << window << ", seed " << kSeed);
+      const int64_t hq = s.num_kv_heads * s.group;
+      const at::Tensor q = variant.to_device(normal({2, hq, kKeys, s.head_dim}, s.dtype));
+      const at::Tensor k =
+          variant.to_device(normal({2, s.num_kv_heads, kKeys, s.head_dim}, s.dtype));
+      const double scale = peaked_scale(s.head_dim);
+      std::vector<at::Tensor> lse, want;
+      for (int64_t b = 0; b < 2; ++b) {
+        const at::Tensor logits = oracle_logits(q[b], k[b], scale, 0, window);
+        lse.push_back(logits.logsumexp({-1}));
+        want.push_back(logits.softmax(-1).sum(1));
+      }
+      const at::Tensor known = variant.to_device(at::stack(lse).to(at::kFloat));
+      const auto received = [&](int64_t begin, int64_t end) {
+        const at::Tensor rows = q.slice(2, begin, end), keys = k.slice(2, 0, end);
+        const at::Tensor row_lse = known.slice(2, begin, end);
+        return variant.aten() ? attention_received_aten(rows, keys, row_lse, scale, window)
+                              : attention_received(rows, keys, row_lse, scale, window);
+      };
+      at::Tensor sum = received(kFirstChunk, kKeys);
+      sum.slice(-1, 0, kFirstChunk).add_(received(0, kFirstChunk));
+      // Sums of up to 163 weights.
+      CHECK(largest_gap(sum, at::stack(want)) < 10 * kFloatTolerance);
+    }
+  }
+}
+KERNEL_TEST_CASES("attention received by keys equals float64, chunk by chunk", received_body)
+
 void spans_body(const Variant& variant) {
   at::manual_seed(kSeed);
   for (const HeadShape& s : head_shapes()) {

@@ -85,6 +85,11 @@ std::map<std::string, KernelDoor> broken_doors() {
     top.position = top.position.clone().add_(1);
     return top;
   };
+  doors["attention_received"].attention_received = [](const at::Tensor& q, const at::Tensor& k,
+                                                      const at::Tensor& lse, double scale,
+                                                      int64_t attention_window) {
+    return kernels::attention_received(q, k, lse + 0.01, scale, attention_window);
+  };
   doors["select_retained"].select_retained = [](const at::Tensor& scores,
                                                 std::span<const int64_t> count) {
     // Ties go to the higher position.
