@@ -7,6 +7,7 @@
 #include "outputs/atomic_file.h"
 #include "outputs/hdf5_records.h"
 #include "outputs/input_error.h"
+#include "outputs/method_quirks.h"
 #include "outputs/plan_json.h"
 
 namespace headscope::outputs {
@@ -106,6 +107,27 @@ PlanLint read_lint(const Hdf5Reader& file) {
   return lint;
 }
 
+// Format 1.2; before it every method had its own index sets and default quirks.
+void write_newer_options(Hdf5Writer& file, const SelectionOptions& selection) {
+  file.attribute("options", "index_sets", index_sets_name(selection.index_sets));
+  file.group("options/quirks");
+  for (const Quirk& quirk : method_quirks()) {
+    file.attribute("options/quirks", quirk.name, quirk_value(selection.quirks, quirk));
+  }
+}
+
+void read_newer_options(const Hdf5Reader& file, SelectionOptions& selection) {
+  if (!file.has_attribute("options", "index_sets")) return;
+  selection.index_sets =
+      index_sets_from_name(file.string_attribute("options", "index_sets"),
+                           dataset_place(file.path(), "options attribute index_sets"));
+  for (const Quirk& quirk : method_quirks()) {
+    if (!file.has_attribute("options/quirks", quirk.name)) continue;
+    set_quirk(selection.quirks, quirk, file.double_attribute("options/quirks", quirk.name),
+              dataset_place(file.path(), "options/quirks"));
+  }
+}
+
 BudgetPlan read_plan_hdf5(const std::filesystem::path& path) {
   const Hdf5Reader file(path);
   check_header(file, kPlanFormat);
@@ -119,6 +141,7 @@ BudgetPlan read_plan_hdf5(const std::filesystem::path& path) {
                         dataset_place(file.path(), "options attribute pooling"));
   plan.selection.pooling_kernel = file.int_attribute("options", "pooling_kernel");
   plan.selection.num_sink_tokens = file.int_attribute("options", "num_sink_tokens");
+  read_newer_options(file, plan.selection);
   plan.budget_tokens = read_rows(file, "budget_tokens");
   plan.selector_heads = read_selector_heads(file);
   plan.lint = read_lint(file);
@@ -143,6 +166,7 @@ void write_plan_hdf5(const BudgetPlan& plan, const std::filesystem::path& path, 
   file.attribute("options", "pooling", pooling_name(plan.selection.pooling));
   file.attribute("options", "pooling_kernel", plan.selection.pooling_kernel);
   file.attribute("options", "num_sink_tokens", plan.selection.num_sink_tokens);
+  write_newer_options(file, plan.selection);
   write_rows(file, "budget_tokens", plan.budget_tokens);
   write_rows(file, "selector_heads", plan.selector_heads);
   write_lint(file, plan.lint);

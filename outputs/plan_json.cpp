@@ -7,18 +7,55 @@
 #include "outputs/input_error.h"
 #include "outputs/json_fields.h"
 #include "outputs/json_records.h"
+#include "outputs/method_quirks.h"
 
 namespace headscope::outputs {
 namespace {
 
 using nlohmann::ordered_json;
 
+// Those that differ from their defaults: a plan of one method need not list the others' options.
+ordered_json quirks_to_json(const MethodQuirks& quirks) {
+  ordered_json json = ordered_json::object();
+  for (const Quirk& quirk : method_quirks()) {
+    const double value = quirk_value(quirks, quirk);
+    if (value == quirk_value(MethodQuirks{}, quirk)) continue;
+    if (std::holds_alternative<bool MethodQuirks::*>(quirk.member)) {
+      json[quirk.name] = value != 0.0;
+    } else if (std::holds_alternative<int64_t MethodQuirks::*>(quirk.member)) {
+      json[quirk.name] = static_cast<int64_t>(value);
+    } else {
+      json[quirk.name] = value;
+    }
+  }
+  return json;
+}
+
+// Format 1.2; before it every method had its own index sets and default quirks.
+void newer_options_from_json(const JsonField& field, SelectionOptions& selection) {
+  if (field.has("index_sets")) {
+    const JsonField sets = field.at("index_sets");
+    selection.index_sets = index_sets_from_name(sets.text(), sets.where());
+  }
+  if (!field.has("quirks")) return;
+  const JsonField quirks = field.at("quirks");
+  for (const Quirk& quirk : method_quirks()) {
+    if (!quirks.has(quirk.name)) continue;
+    const JsonField value = quirks.at(quirk.name);
+    const bool is_flag = std::holds_alternative<bool MethodQuirks::*>(quirk.member);
+    set_quirk(selection.quirks, quirk,
+              is_flag ? static_cast<double>(value.boolean()) : value.number(), quirks.where());
+  }
+}
+
 ordered_json options_to_json(const BudgetPlan& plan) {
   return ordered_json{{"allocator", plan.allocator},
                       {"observation_window", plan.selection.observation_window},
                       {"pooling", pooling_name(plan.selection.pooling)},
                       {"pooling_kernel", plan.selection.pooling_kernel},
-                      {"num_sink_tokens", plan.selection.num_sink_tokens}};
+                      {"num_sink_tokens", plan.selection.num_sink_tokens},
+                      {"index_sets", index_sets_name(plan.selection.index_sets)},
+                      {"quirks", quirks_to_json(plan.selection.quirks)}};
 }
 
 ordered_json uses_to_json(const PlanLint& lint) {
@@ -40,6 +77,7 @@ void options_from_json(const JsonField& field, BudgetPlan& plan) {
   plan.selection.pooling = pooling_from_name(pooling.text(), pooling.where());
   plan.selection.pooling_kernel = field.at("pooling_kernel").integer();
   plan.selection.num_sink_tokens = field.at("num_sink_tokens").integer();
+  newer_options_from_json(field, plan.selection);
 }
 
 ordered_json head_to_json(const KvHeadId& id) {

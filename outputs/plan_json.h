@@ -10,7 +10,7 @@
 namespace headscope::outputs {
 
 inline constexpr const char* kPlanFormat = "headscope.plan";
-inline constexpr const char* kPlanFormatVersion = "1.1";
+inline constexpr const char* kPlanFormatVersion = "1.2";
 
 // Throws InputError naming the field when the text is no JSON, the format or its major version is
 // another, a field is missing or of the wrong type, shapes disagree, a budget is negative, or a

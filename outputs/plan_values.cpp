@@ -3,6 +3,7 @@
 
 #include "outputs/file_header.h"
 #include "outputs/input_error.h"
+#include "outputs/method_quirks.h"
 #include "outputs/model_match.h"
 #include "outputs/plan_json.h"
 
@@ -76,6 +77,7 @@ void check_selection(const SelectionOptions& selection, const std::string& where
     throw InputError(at(where, "options: num_sink_tokens"), "0 or more tokens",
                      std::to_string(selection.num_sink_tokens));
   }
+  check_quirks(selection.quirks, at(where, "options: quirks"));
 }
 
 }  // namespace

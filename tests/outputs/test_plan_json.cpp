@@ -109,7 +109,7 @@ TEST_CASE("a plan of format version 1.0 is read as ever, and all of it is writte
   CHECK(plan.lint.contexts.empty());
   // Laid over what is written today, the old text changes nothing but the version.
   json written = json::parse(plan_to_json(plan));
-  CHECK(written["format_version"] == "1.1");
+  CHECK(written["format_version"] == "1.2");
   written["format_version"] = "1.0";
   json patched = written;
   patched.merge_patch(json::parse(kGoldenPlan));
