@@ -1,5 +1,6 @@
 // When to evict: once, in the pass that holds the prompt's last tokens, layer by layer right after
-// the layer attended. Generated tokens are always kept.
+// the layer attended; all layers together after the last one where they compete for one budget
+// (BudgetScope::kModel). Generated tokens are always kept.
 //
 //   auto cache = make_cache(read_plan_json("plan.json"));
 //   cache->expect_prompt(prompt.size());       // optional: storage at once
@@ -21,7 +22,8 @@
 namespace headscope::runtime {
 
 // Holds everything while the prompt is read, a RaggedKvCache from then on. Most memory is held in
-// the prompt's last pass: what its layers keep plus the full layers still to come. A prompt whose
+// the prompt's last pass: what its layers keep plus the full layers still to come (with
+// BudgetScope::kModel all full layers and what is kept of them). A prompt whose
 // tokens all fit the budgets is left untouched: results are those of a FullKvCache, bit for bit.
 class CompressingKvCache : public KvCache {
  public:
@@ -44,6 +46,8 @@ class CompressingKvCache : public KvCache {
 
  private:
   void evict_layer(int64_t layer);
+  void evict_model();
+  void keep(int64_t layer, std::optional<RaggedLayer> evicted);
 
   BudgetPlan plan_;
   EvictionPolicy policy_;
@@ -58,10 +62,15 @@ class CompressingKvCache : public KvCache {
 [[nodiscard]] std::unique_ptr<CompressingKvCache> make_cache(const BudgetPlan& plan);
 
 // The same for a prompt already read, which stays: one prefill serves many methods and budgets. The
-// cache must have remembered `plan.selection.observation_window` queries (FullKvCacheOptions) and
-// hold the prompt and nothing after it (truncate() first); std::invalid_argument otherwise.
+// cache must have remembered what the method judges by, `plan.selection.observation_window` queries
+// or the attention received (full_cache_options()), and hold the prompt and nothing after it
+// (truncate() first); std::invalid_argument otherwise.
 [[nodiscard]] std::unique_ptr<RaggedKvCache> compress(const FullKvCache& full,
                                                       const BudgetPlan& plan);
+
+// What a full cache has to remember so that it can be compressed by this plan. InputError for an
+// unknown method.
+[[nodiscard]] FullKvCacheOptions full_cache_options(const BudgetPlan& plan);
 
 // The same budget for every KV head; no profile needed. `selection` defaults to the method's own
 // options; a method that needs selector heads gets none here. InputError for an unknown method or a

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "kernels/ops.h"
+
 namespace headscope::runtime {
 
 namespace {
@@ -23,6 +25,24 @@ at::Tensor last_rows(const at::Tensor& old_rows, const at::Tensor& new_rows, int
   const int64_t num_old = std::min(old_rows.size(kRows), count - num_new);
   return at::cat({old_rows.narrow(kRows, old_rows.size(kRows) - num_old, num_old), new_rows},
                  kRows);
+}
+
+// Attention received so far plus that from the step's rows. `before` is undefined for the first
+// rows of all; where it no longer covers the rows before the step there is no sum to go on with.
+at::Tensor sum_received(const at::Tensor& before,
+                        const LayerStep& step,
+                        const LayerAttention& attention,
+                        const at::Tensor& keys) {
+  const int64_t num_before = keys.size(2) - step.q.size(2);
+  if (num_before > 0 && (!before.defined() || before.size(2) != num_before)) {
+    return {};
+  }
+  at::Tensor sum =
+      kernels::attention_received(step.q, keys, attention.lse, step.scale, step.attention_window);
+  if (num_before > 0) {
+    sum.narrow(/*dim=*/2, 0, num_before).add_(before);
+  }
+  return sum;
 }
 
 }  // namespace
@@ -43,8 +63,14 @@ LayerAttention FullKvCache::attend(const LayerStep& step) {
   FullLayer& layer = layers_[index(step.layer)];
   layer.reserve(expected_tokens_);
   LayerAttention attention = layer.attend(step);
-  if (options_.window_tokens > 0 && !window_frozen_) {
-    remember_window(step, attention, layer.length());
+  if (!window_frozen_) {
+    if (options_.sums_attention) {
+      Window& window = windows_[index(step.layer)];
+      window.received = sum_received(window.received, step, attention, layer.keys());
+    }
+    if (options_.window_tokens > 0) {
+      remember_window(step, attention, layer.length());
+    }
   }
   if (step.layer == num_layers() - 1) {
     position_ = layer.length();
@@ -105,6 +131,10 @@ void FullKvCache::truncate(int64_t length) {
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     layers_[layer].truncate(length);
     Window& window = windows_[layer];
+    if (window.received.defined() && window.received.size(2) > length) {
+      window.received = at::Tensor();
+      window_frozen_ = false;
+    }
     if (window.end <= length) {
       continue;
     }
@@ -150,6 +180,9 @@ std::unique_ptr<FullKvCache> FullKvCache::fork(int64_t num_copies) const {
     if (window.q.defined()) {
       window.q = window.q.repeat_interleave(num_copies, /*dim=*/0);
       window.lse = window.lse.repeat_interleave(num_copies, /*dim=*/0);
+    }
+    if (window.received.defined()) {
+      window.received = window.received.repeat_interleave(num_copies, /*dim=*/0);
     }
   }
   return twin;

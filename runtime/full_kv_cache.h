@@ -17,6 +17,9 @@ struct FullKvCacheOptions {
   // Last prompt queries to remember per layer (also across two chunks), for the policies that judge
   // keys by them. 0 = none.
   int64_t window_tokens = 0;
+  // Whether to sum up the attention that every key receives from the prompt, for the policies that
+  // judge keys by it. About doubles the work of the prompt's attention.
+  bool sums_attention = false;
 };
 
 class FullKvCache : public KvCache {
@@ -46,6 +49,9 @@ class FullKvCache : public KvCache {
   struct Window {
     at::Tensor q;    // [B, Hq, rows, d] after rotary embedding; undefined when there are none
     at::Tensor lse;  // [B, Hq, rows] float32
+    // [B, Hq, end] float32, of FullKvCacheOptions::sums_attention: the attention of rows 0..end-1
+    // on each key. Undefined otherwise, and from a truncate() below `end` on.
+    at::Tensor received;
     double scale = 0.0;
     int64_t attention_window = 0;  // of the layer
     int64_t end = 0;               // position after the last row

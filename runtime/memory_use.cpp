@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/compensation.h"
 #include "runtime/eviction_policy.h"
 #include "runtime/full_layer.h"
 #include "runtime/ragged_layer.h"
@@ -33,8 +34,11 @@ int64_t planned_kv_bytes(const BudgetPlan& plan,
     }
     const int64_t window = shape.attention_window.empty() ? 0 : shape.attention_window[layer];
     const int64_t visible = window > 0 ? std::min(prompt_tokens, window - 1) : prompt_tokens;
+    // A compensation token in place of one real one, in every row of the layer.
+    const int64_t stand_in = is_compensated(policy, plan.selection, window) ? 1 : 0;
     for (const int64_t budget : budgets) {
-      slots += ragged_capacity(std::min(budget, visible));
+      const int64_t gone = budget < visible ? std::min(budget, stand_in) : 0;
+      slots += ragged_capacity(std::min(budget, visible) - gone) + stand_in;
     }
   }
   return 2 * batch * slots * shape.head_dim * bytes_per_element;

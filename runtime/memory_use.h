@@ -16,7 +16,9 @@ namespace headscope::runtime {
                                     int64_t batch = 1);
 
 // What a cache made from the plan holds (bytes_held(), slack included) once a prompt of
-// `prompt_tokens` is read. InputError for an unknown method.
+// `prompt_tokens` is read. Methods that share budgets out prompt by prompt (BudgetScope) hold the
+// same number of tokens with other lengths per head, so that their slack differs by up to 64 tokens
+// per head. InputError for an unknown method.
 [[nodiscard]] int64_t planned_kv_bytes(const BudgetPlan& plan,
                                        int64_t prompt_tokens,
                                        int64_t bytes_per_element,

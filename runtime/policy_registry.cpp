@@ -7,8 +7,12 @@
 namespace headscope::runtime {
 
 std::span<const EvictionPolicy> eviction_policies() {
-  static const std::array<EvictionPolicy, 4> kPolicies = {full_policy(), streaming_policy(),
-                                                          snapkv_policy(), compresskv_policy()};
+  static const std::array<EvictionPolicy, 14> kPolicies = {
+      full_policy(),          streaming_policy(),  snapkv_policy(),
+      pyramidkv_policy(),     h2o_policy(),        adakv_policy(),
+      cake_policy(),          compresskv_policy(), headcompresskv_policy(),
+      adacompresskv_policy(), headkv_policy(),     razor_policy(),
+      kvcompress_policy(),    gates_policy()};
   return kPolicies;
 }
 

@@ -92,7 +92,8 @@ LayerAttention RaggedLayer::attend(const LayerStep& step) {
     return attend_windowed(step);
   }
   kernels::AttentionResult result = kernels::ragged_attention(step.q, kv_, step.scale);
-  return {std::move(result.z), std::move(result.lse)};
+  LayerAttention attention{std::move(result.z), std::move(result.lse)};
+  return compensation_ ? with_compensation(attention, step, *compensation_) : attention;
 }
 
 int64_t RaggedLayer::length(int64_t row) const {
@@ -109,7 +110,8 @@ std::vector<int64_t> RaggedLayer::positions(int64_t row) const {
 }
 
 int64_t RaggedLayer::bytes_held() const {
-  return static_cast<int64_t>(kv_.keys.nbytes() + kv_.values.nbytes());
+  const int64_t bytes = static_cast<int64_t>(kv_.keys.nbytes() + kv_.values.nbytes());
+  return bytes + (compensation_ ? compensation_->bytes_held() : 0);
 }
 
 void RaggedLayer::truncate(int64_t length) {

@@ -6,9 +6,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "kernels/ops.h"
+#include "runtime/compensation.h"
 #include "runtime/kv_cache.h"
 
 namespace headscope::runtime {
@@ -25,6 +28,9 @@ class RaggedLayer {
               const at::Tensor& values,
               const std::vector<at::Tensor>& retained,
               int64_t first_position);
+
+  // One more token per row that every query sees, whatever comes: rows of full attention only.
+  void set_compensation(Compensation compensation) { compensation_ = std::move(compensation); }
 
   // Appends the step's keys and values and attends over all that is held and that the step's
   // attention window still sees.
@@ -57,6 +63,7 @@ class RaggedLayer {
   std::vector<int64_t> row_capacity_;           // slots of each row
   at::Tensor next_slot_;                        // [rows] int64 on the device: where rows append
   std::vector<std::vector<int64_t>> retained_;  // positions of each row's prompt entries
+  std::optional<Compensation> compensation_;
   int64_t batch_ = 0;
   int64_t prompt_end_ = 0;
   int64_t next_position_ = 0;

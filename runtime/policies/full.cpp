@@ -8,9 +8,8 @@ EvictionPolicy full_policy() {
   return {.name = "full",
           .summary = "keeps everything",
           .evicts = false,
-          .judges_by_window = false,
-          .needs_selector_heads = false,
-          .defaults = {.observation_window = 0, .pooling = Pooling::kNone, .pooling_kernel = 1},
+          .defaults = by_position(/*num_sink_tokens=*/0),
+          .published = by_position(/*num_sink_tokens=*/0),
           .retain = retain_all};
 }
 

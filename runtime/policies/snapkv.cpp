@@ -1,8 +1,8 @@
 // SnapKV (arXiv 2404.14469): the last queries of the prompt vote for the keys before them. Per
 // query head: softmax weights summed over the window's rows, pooled over positions; per KV head:
-// the mean of its own query heads kG .. kG + G - 1, taken after pooling (for average pooling the
-// order makes no difference, for max pooling it does); then the best budget - window positions and
-// the window.
+// the mean (quirk group_max: the maximum) of its own query heads kG .. kG + G - 1, taken after
+// pooling (for average pooling the order makes no difference, for max pooling it does); then the
+// best budget - window positions and the window.
 //
 // Where it differs from others: the paper's code stores one selection per query head, which needs G
 // times the memory; the group mean is the usual GQA form. The comparison code published with
@@ -19,16 +19,11 @@ namespace headscope::runtime {
 namespace {
 
 RetainedPositions retain_snapkv(const LayerEvidence& evidence) {
-  const int64_t num_kv_heads = evidence.k.size(1);
   const int64_t rows = judging_rows(evidence.budget_tokens, evidence.k.size(2), evidence.selection);
   if (rows == 0) {
     return retain_all(evidence);
   }
-  const at::Tensor scores = window_scores(evidence, rows, /*heads=*/{});
-  const at::Tensor of_group =
-      scores.reshape({scores.size(0), num_kv_heads, scores.size(1) / num_kv_heads, -1})
-          .mean(/*dim=*/2);
-  return retain_best(evidence, of_group, rows);
+  return retain_best(evidence, window_ranking(evidence, rows, IndexSets::kKvHead), rows);
 }
 
 }  // namespace
@@ -36,10 +31,8 @@ RetainedPositions retain_snapkv(const LayerEvidence& evidence) {
 EvictionPolicy snapkv_policy() {
   return {.name = "snapkv",
           .summary = "the keys the last queries look at, per KV head (SnapKV)",
-          .evicts = true,
           .judges_by_window = true,
-          .needs_selector_heads = false,
-          .defaults = {},
+          .published = {.observation_window = 32},
           .retain = retain_snapkv};
 }
 

@@ -40,16 +40,20 @@ RetainedPositions retain_streaming(const LayerEvidence& evidence) {
 
 }  // namespace
 
+SelectionOptions by_position(int64_t num_sink_tokens) {
+  SelectionOptions options;
+  options.observation_window = 0;
+  options.pooling = Pooling::kNone;
+  options.pooling_kernel = 1;
+  options.num_sink_tokens = num_sink_tokens;
+  return options;
+}
+
 EvictionPolicy streaming_policy() {
   return {.name = "streaming",
           .summary = "the first 4 tokens and the most recent ones (StreamingLLM)",
-          .evicts = true,
-          .judges_by_window = false,
-          .needs_selector_heads = false,
-          .defaults = {.observation_window = 0,
-                       .pooling = Pooling::kNone,
-                       .pooling_kernel = 1,
-                       .num_sink_tokens = 4},
+          .defaults = by_position(/*num_sink_tokens=*/4),
+          .published = by_position(/*num_sink_tokens=*/4),
           .retain = retain_streaming};
 }
 

@@ -89,6 +89,58 @@ at::Tensor window_scores(const LayerEvidence& evidence,
                                     lse);
 }
 
+IndexSets index_sets(const LayerEvidence& evidence, IndexSets own) {
+  const IndexSets asked = evidence.selection.index_sets;
+  return asked == IndexSets::kOwn ? own : asked;
+}
+
+at::Tensor group_votes(const LayerEvidence& evidence, const at::Tensor& scores) {
+  const int64_t num_kv_heads = evidence.k.size(1);
+  const at::Tensor grouped = scores.unflatten(1, {num_kv_heads, scores.size(1) / num_kv_heads});
+  return evidence.selection.quirks.group_max ? grouped.amax(/*dim=*/2) : grouped.mean(/*dim=*/2);
+}
+
+at::Tensor window_ranking(const LayerEvidence& evidence, int64_t rows, IndexSets own) {
+  const at::Tensor scores = window_scores(evidence, rows, /*heads=*/{});
+  return index_sets(evidence, own) == IndexSets::kLayer ? scores.mean(/*dim=*/1, /*keepdim=*/true)
+                                                        : group_votes(evidence, scores);
+}
+
+at::Tensor pooled(const at::Tensor& scores, const SelectionOptions& selection) {
+  const int64_t kernel = selection.pooling_kernel;
+  if (selection.pooling == Pooling::kNone || kernel == 1 || scores.numel() == 0) {
+    return scores;
+  }
+  return selection.pooling == Pooling::kAverage
+             ? at::avg_pool1d(scores, kernel, /*stride=*/1, /*padding=*/kernel / 2)
+             : at::max_pool1d(scores, kernel, /*stride=*/1, /*padding=*/kernel / 2);
+}
+
+at::Tensor with_sinks(const at::Tensor& scores, int64_t num_sinks) {
+  at::Tensor ranked = scores.clone();
+  // The first tokens come first where the budget is short: ties go to the lower position.
+  ranked.narrow(/*dim=*/-1, 0, std::min(num_sinks, ranked.size(-1)))
+      .fill_(std::numeric_limits<float>::infinity());
+  return ranked;
+}
+
+RetainedPositions retain_chosen(const LayerEvidence& evidence,
+                                const at::Tensor& scores,
+                                const std::vector<int64_t>& chosen,
+                                int64_t recent) {
+  const int64_t num_kv_heads = evidence.k.size(1);
+  const int64_t num_keys = evidence.k.size(2);
+  const at::Tensor ranked = with_sinks(scores, evidence.selection.num_sink_tokens)
+                                .expand({scores.size(0), num_kv_heads, scores.size(2)})
+                                .reshape({static_cast<int64_t>(chosen.size()), scores.size(2)});
+  RetainedPositions retained = kernels::select_retained(ranked, chosen);
+  const at::Tensor window = index_range(num_keys - recent, num_keys, evidence.k);
+  for (at::Tensor& positions : retained) {
+    positions = at::cat({positions.to(evidence.k.device()), window});
+  }
+  return retained;
+}
+
 RetainedPositions retain_best(const LayerEvidence& evidence,
                               const at::Tensor& scores,
                               int64_t rows) {
@@ -96,10 +148,7 @@ RetainedPositions retain_best(const LayerEvidence& evidence,
   const int64_t num_kv_heads = evidence.k.size(1);
   const int64_t num_keys = evidence.k.size(2);
   const bool shared = scores.size(1) == 1;
-  at::Tensor ranked = scores.clone();
-  const int64_t num_sinks = std::min(evidence.selection.num_sink_tokens, ranked.size(2));
-  // Sinks outrank every score, the first tokens first where the budget is short.
-  ranked.narrow(/*dim=*/2, 0, num_sinks).fill_(std::numeric_limits<float>::infinity());
+  const at::Tensor ranked = with_sinks(scores, evidence.selection.num_sink_tokens);
 
   // Heads of one budget are selected together; with a shared ranking they share the result too.
   std::map<int64_t, std::vector<int64_t>> heads_of_budget;

@@ -118,6 +118,43 @@ TEST_CASE(
   }
 }
 
+// Beyond keys and values: where each row appends (8 bytes), and how many tokens a compensation
+// token stands for (4).
+TEST_CASE("the stated bytes are what the allocator gave, under every method", "[runtime]") {
+  const OneThread one_thread;
+  CountingAllocator& allocator = counting_allocator();
+  constexpr int64_t kPrompt = 400;
+  for (const EvictionPolicy& policy : eviction_policies()) {
+    for (const int64_t batch : {1, 2}) {
+      INFO(policy.name << ", batch " << batch << ", seed 703");
+      test::Sequence sequence = random_sequence(small_shape(4, 4, 2, 16), batch, kPrompt + 30, 703);
+      sequence.shape.attention_window = {0, 0, 0, 50};
+      BudgetPlan plan = uniform_plan(std::string(policy.name), sequence.shape, 60);
+      plan.budget_tokens[1] = {30, 90};
+      if (policy.needs_selector_heads) plan.selector_heads.assign(4, {3, 0});
+      const int64_t before = allocator.live();
+      const auto cache = make_cache(plan);
+      feed_prompt(*cache, sequence, kPrompt, 128);
+      const int64_t rows = batch * 2 * 4;
+      const int64_t held = allocator.live() - before;
+      CHECK(held >= cache->bytes_held());
+      CHECK(held <= cache->bytes_held() + 12 * rows);
+      const int64_t planned = planned_kv_bytes(plan, kPrompt, 4, batch);
+      // Where heads compete their lengths differ from the plan's, and with them a row's slack.
+      const int64_t slack = policy.scope == BudgetScope::kKvHead ? 0 : rows * 64 * 2 * 16 * 4;
+      CHECK(std::abs(planned - cache->bytes_held()) <= slack);
+      const int64_t full =
+          planned_kv_bytes(uniform_plan("full", sequence.shape, 1), kPrompt, 4, batch);
+      if (policy.evicts) CHECK(cache->bytes_held() * 4 < full);
+      for (int64_t position = kPrompt; position < kPrompt + 30; ++position) {
+        feed(*cache, sequence, position, position + 1);
+      }
+      CHECK(allocator.live() - before >= cache->bytes_held());
+      CHECK(allocator.live() - before <= cache->bytes_held() + 12 * rows);
+    }
+  }
+}
+
 TEST_CASE("memory is given back layer by layer in the prompt's last pass", "[runtime]") {
   const OneThread one_thread;
   CountingAllocator& allocator = counting_allocator();

@@ -70,8 +70,10 @@ struct Case {
     return {.layer = 0,
             .window_q = sequence.q[0].slice(2, num_keys - rows),
             .window_lse = {},
+            .received = {},
             .k = sequence.k[0],
             .scale = sequence.scale,
+            .attention_window = 0,
             .budget_tokens = budgets,
             .selector_heads = selectors,
             .selection = selection};
@@ -266,11 +268,12 @@ TEST_CASE("a log-sum-exp that is known gives the same choice", "[runtime]") {
 }
 
 TEST_CASE("an unknown method is refused with the list of known ones", "[runtime]") {
-  CHECK(policy_names() == "full, streaming, snapkv, compresskv");
-  CHECK_THROWS_AS(find_policy("h2o"), InputError);
-  CHECK_THROWS_WITH(find_policy("h2o", "--method"),
-                    "--method: expected one of full, streaming, snapkv, "
-                    "compresskv, found \"h2o\".");
+  CHECK(policy_names() ==
+        "full, streaming, snapkv, pyramidkv, h2o, adakv, cake, compresskv, headcompresskv, "
+        "adacompresskv, headkv, razor, kvcompress, gates");
+  CHECK_THROWS_AS(find_policy("tova"), InputError);
+  CHECK_THROWS_WITH(find_policy("tova", "--method"),
+                    "--method: expected one of " + policy_names() + ", found \"tova\".");
   CHECK(find_policy("compresskv").needs_selector_heads);
   CHECK_FALSE(find_policy("snapkv").needs_selector_heads);
 }
