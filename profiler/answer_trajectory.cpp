@@ -23,7 +23,8 @@ AnswerTrajectory::AnswerTrajectory(const MeasuredModel& model,
       prompt_tokens_(static_cast<int64_t>(sample.prompt.size())),
       cache_(model.identity.shape.num_layers,
              {.reserve_tokens = prompt_tokens_ + options.max_answer_tokens,
-              .window_tokens = std::max<int64_t>(1, options.window_tokens)}) {
+              .window_tokens = std::max<int64_t>(1, options.window_tokens),
+              .sums_attention = options.sums_attention}) {
   int64_t next = greedy_choice(
       model.decoder.prefill(sample.prompt, cache_, {.chunk_tokens = options.chunk_tokens}));
   const auto feed = [&] {

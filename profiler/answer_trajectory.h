@@ -23,6 +23,7 @@ struct TrajectoryOptions {
   int64_t max_answer_tokens = 32;  // decode steps at most, >= 1
   int64_t window_tokens = 8;       // longest observation window of the plans to come, >= 1
   int64_t chunk_tokens = 256;
+  bool sums_attention = false;  // whether such a plan asks for it (runtime::full_cache_options)
 };
 
 // KL(P || Q) of each row in nats, P = softmax(reference), Q = softmax(logits), [rows] float64: what

@@ -82,11 +82,9 @@ class SampleRunner {
         limits_{.max_tokens = sample.max_new_tokens,
                 .stop_at_newline = sample.metric != Metric::kRougeL} {}
 
-  // Reads the prompt. `window_tokens`: the longest observation window of the plans to come.
-  void prefill(int64_t window_tokens) {
-    full_ = std::make_unique<runtime::FullKvCache>(
-        model_.identity.shape.num_layers,
-        runtime::FullKvCacheOptions{.window_tokens = std::max<int64_t>(1, window_tokens)});
+  // Reads the prompt. `remembered`: what the plans to come need of it.
+  void prefill(const runtime::FullKvCacheOptions& remembered) {
+    full_ = std::make_unique<runtime::FullKvCache>(model_.identity.shape.num_layers, remembered);
     first_token_ = greedy_choice(
         model_.decoder.prefill(sample_.prompt, *full_, {.chunk_tokens = options_.chunk_tokens}));
   }
@@ -148,15 +146,17 @@ bool run_sample(const MeasuredModel& model,
                 const ProgressSink& progress,
                 Samples& done) {
   std::vector<std::pair<Setting, BudgetPlan>> missing;
-  int64_t window = 0;
+  runtime::FullKvCacheOptions remembered;
   for (const Setting& setting : settings_of(sample, options)) {
     if (done.count(key_of(sample, setting)) > 0) continue;
     missing.emplace_back(setting, plan_of(setting, sample, make_plan, model.identity));
-    window = std::max(window, missing.back().second.selection.observation_window);
+    const auto needed = runtime::full_cache_options(missing.back().second);
+    remembered.window_tokens = std::max(remembered.window_tokens, needed.window_tokens);
+    remembered.sums_attention = remembered.sums_attention || needed.sums_attention;
   }
   if (missing.empty()) return true;
   SampleRunner runner(model, sample, options);
-  runner.prefill(window);
+  runner.prefill(remembered);
   for (const auto& [setting, plan] : missing) {
     if (progress.interrupted()) return false;
     EvaluationSample result =

@@ -26,12 +26,13 @@ struct MethodOptions {
   int64_t error_budget = 32;  // tokens at which layer errors are read (compresskv)
   HeadMatrix gates;           // [num_layers, num_kv_heads] (gates)
 
-  // The runtime method that applies the plan; empty = compresskv, or streaming where the allocator
-  // tells full heads from streaming ones. With compresskv every KV head of a layer keeps a prefix
-  // of the layer's one ranking, as long as its budget.
+  // The runtime method that applies the plan; empty = the one that the allocator belongs to
+  // (pyramid: pyramidkv), compresskv for uniform and curve.
   std::string eviction;
-  SelectionOptions selection;          // of selector methods; others bring their own defaults
+  SelectionOptions selection;          // of window methods; others bring their own defaults
   std::optional<int64_t> sink_tokens;  // instead of the method's own
+  // Window, pooling and sinks of the method's own paper or program, instead of `selection`.
+  bool published_settings = false;
 
   int64_t extra_tokens = 0;            // beyond the mean budget, 0 .. KV heads - 1 in all
   int64_t context_length = 0;          // no budget exceeds it; 0 = not given
@@ -56,8 +57,10 @@ struct MethodOptions {
                                            int64_t budget_tokens,
                                            const MethodOptions& options = {});
 
-// The plan of a runtime method at a mean of `budget_tokens` per KV head. `profile` may be null
-// where the method needs none. InputError for an unknown method, or a missing profile.
+// The plan of a runtime method at a mean of `budget_tokens` per KV head, shared out by the method's
+// own allocator (EvictionPolicy::allocator). `profile` may be null where the method needs none.
+// InputError for an unknown method, a missing profile or a profile without what the method needs,
+// naming it, and for `gates` without gates: it needs a plan.
 [[nodiscard]] BudgetPlan plan_for_method(const std::string& method,
                                          int64_t budget_tokens,
                                          const ModelIdentity& model,

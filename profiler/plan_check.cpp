@@ -7,6 +7,7 @@
 #include "profiler/answer_metrics.h"
 #include "profiler/answer_trajectory.h"
 #include "profiler/option_check.h"
+#include "runtime/compressor.h"
 
 namespace headscope::profiler {
 namespace {
@@ -69,8 +70,9 @@ std::vector<CheckedPrompt> check_plans(const MeasuredModel& model,
                                .window_tokens = 1,
                                .chunk_tokens = options.chunk_tokens};
   for (const BudgetPlan& plan : plans) {
-    trajectory.window_tokens =
-        std::max(trajectory.window_tokens, plan.selection.observation_window);
+    const runtime::FullKvCacheOptions needed = runtime::full_cache_options(plan);
+    trajectory.window_tokens = std::max(trajectory.window_tokens, needed.window_tokens);
+    trajectory.sums_attention = trajectory.sums_attention || needed.sums_attention;
   }
   std::vector<CheckedPrompt> checked;
   progress.begin("prompts", static_cast<int64_t>(samples.size()));

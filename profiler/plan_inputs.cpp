@@ -68,6 +68,26 @@ Selectors sure_heads(const HeadProfile& profile, const MethodOptions& options) {
   return {std::move(chosen.heads), std::move(chosen.notes)};
 }
 
+// With a ranking per KV head `count` heads per layer are no longer enough to go round: every group
+// gets its share of them, at least one, its best by the score. Best first over the layer.
+std::vector<std::vector<int64_t>> best_of_groups(const HeadMatrix& mean,
+                                                 const ModelShape& shape,
+                                                 int64_t count) {
+  const int64_t per_group =
+      std::clamp<int64_t>(count / shape.num_kv_heads, 1, shape.query_group_size());
+  std::vector<std::vector<int64_t>> layers;
+  for (const std::vector<int64_t>& ranked : analysis::rank_heads_per_layer(mean)) {
+    std::vector<int64_t> taken(static_cast<size_t>(shape.num_kv_heads), 0);
+    std::vector<int64_t>& chosen = layers.emplace_back();
+    for (const int64_t head : ranked) {
+      int64_t& of_group = taken[static_cast<size_t>(head / shape.query_group_size())];
+      if (of_group < per_group) chosen.push_back(head);
+      ++of_group;
+    }
+  }
+  return layers;
+}
+
 }  // namespace
 
 std::vector<std::string> add_measurements(const HeadProfile& profile,
@@ -113,6 +133,9 @@ Selectors pick_selectors(const HeadProfile& profile, const MethodOptions& option
                      "Use shorter contexts or needles with an answer prefix.");
   }
   if (options.selector_threshold) return sure_heads(profile, options);
+  if (options.selection.index_sets == IndexSets::kKvHead) {
+    return {best_of_groups(mean, profile.model.shape, options.selector_heads), {}};
+  }
   const int64_t count = std::min(options.selector_heads, profile.model.shape.num_query_heads);
   return {analysis::top_heads_per_layer(mean, count), {}};
 }

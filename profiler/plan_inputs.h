@@ -21,7 +21,8 @@ struct Selectors {
   std::vector<std::string> notes;
 };
 
-// The heads of every layer that choose its keys. InputError: no such score, no successful probe.
+// The heads of every layer that choose its keys; where every KV head has a ranking of its own
+// (selection.index_sets), each group's best. InputError: no such score, no successful probe.
 [[nodiscard]] Selectors pick_selectors(const HeadProfile& profile, const MethodOptions& options);
 
 }  // namespace headscope::profiler

@@ -14,6 +14,7 @@
 #include "outputs/profile_file.h"
 #include "profiler/cli/commands.h"
 #include "profiler/cli/estimate.h"
+#include "profiler/cli/method_settings.h"
 #include "profiler/method_plan.h"
 #include "profiler/tasks/task_registry.h"
 
@@ -30,6 +31,7 @@ struct EvaluateCommand {
   std::vector<int64_t> contexts = {1024};
   int64_t samples = 10;
   bool resume = false;
+  MethodSettings settings;
   profiler::EvaluateOptions run;
 };
 
@@ -164,6 +166,7 @@ void run_evaluate(Session& session, EvaluateCommand& command, bool retentions_gi
     if (given != plans.end()) return given->second;
     profiler::MethodOptions options;
     options.context_length = prompt_tokens;
+    apply_method_settings(command.settings, options);
     return profiler::plan_for_method(method, budget, model.identity, profile ? &*profile : nullptr,
                                      options);
   };
@@ -176,9 +179,10 @@ void run_evaluate(Session& session, EvaluateCommand& command, bool retentions_gi
   const std::vector<profiler::TaskSample> samples = build_samples(session, command, writer);
   profiler::TrialStore store(command.out, command.resume);
   const profiler::MeasuredModel measured{*model.decoder, *model.tokenizer, model.identity};
-  const profiler::EvaluateOutcome outcome =
-      profiler::evaluate(measured, samples, make_plan, command.run, session.provenance(model),
-                         session.console, &store);
+  Provenance provenance = session.provenance(model);
+  provenance.options.merge(stored_settings(command.settings));
+  const profiler::EvaluateOutcome outcome = profiler::evaluate(
+      measured, samples, make_plan, command.run, provenance, session.console, &store);
   if (!outcome.complete) {
     throw Interrupted("interrupted: what was measured is saved in " + store.partial_path() +
                       ". Run the same command with --resume to go on.");
@@ -196,7 +200,7 @@ void setup_evaluate(CLI::App& app, Session& session) {
       "evaluate", "Accuracy of compressed caches beside the full one, at equal bytes");
   sub->add_option("model", command->model, "Model directory, GGUF file or cached hub id")
       ->required();
-  sub->add_option("--profile", command->profile, "A calibrated profile (compresskv needs one)");
+  sub->add_option("--profile", command->profile, "The profile that the methods need");
   sub->add_option("--plan", command->plans,
                   "A plan to evaluate beside the methods (may be repeated)");
   sub->add_option("--tasks", command->tasks, "Task families, comma-separated")
@@ -221,6 +225,7 @@ void setup_evaluate(CLI::App& app, Session& session) {
   sub->add_option("--samples", command->samples, "Prompts per task and context")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  add_method_settings(*sub, command->settings);
   sub->add_option("--prompt-format", command->format, "auto, chat or raw")
       ->check(CLI::IsMember({"auto", "chat", "raw"}))
       ->capture_default_str();

@@ -10,6 +10,7 @@
 #include "outputs/profile_file.h"
 #include "profiler/cli/commands.h"
 #include "profiler/cli/estimate.h"
+#include "profiler/cli/method_settings.h"
 #include "profiler/method_plan.h"
 #include "runtime/compressor.h"
 #include "runtime/eviction_policy.h"
@@ -31,6 +32,7 @@ struct GenerateCommand {
   std::optional<double> retention;
   std::string save_retained;
   bool chat = false;
+  MethodSettings settings;
   model::GenerateOptions run;
 };
 
@@ -109,6 +111,7 @@ std::optional<BudgetPlan> make_plan(const Session& session,
                              : runtime::budget_for_retention(*command.retention, prompt_tokens);
   profiler::MethodOptions options;
   options.context_length = prompt_tokens;
+  apply_method_settings(command.settings, options);
   return profiler::plan_for_method(command.method, budget, identity, profile ? &*profile : nullptr,
                                    options);
 }
@@ -250,6 +253,7 @@ void setup_generate(CLI::App& app, Session& session) {
   sub->add_option("--retention", command->retention,
                   "With --method: kept share of the prompt, 0..1");
   sub->add_option("--profile", command->profile, "With --method: the profile that it needs");
+  add_method_settings(*sub, command->settings);
   sub->add_option("--save-retained", command->save_retained, "Write the kept positions (HDF5)");
   add_common_options(*sub, session, {Takes::kOutput, Takes::kModel, Takes::kDryRun});
   sub->callback([command, &session] { run_generate(session, *command); });

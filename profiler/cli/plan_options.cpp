@@ -37,7 +37,7 @@ void add_selection_options(CLI::App& app, PlanCommand& command) {
   profiler::MethodOptions& options = command.options;
   app.add_option("--eviction", options.eviction,
                  "The run-time method that applies the plan: " + runtime::policy_names() +
-                     " (default: compresskv; razor and gates: streaming)");
+                     " (default: the one that --method belongs to, else compresskv)");
   app.add_option("--score", options.score, "Which score picks the selector heads")
       ->capture_default_str();
   app.add_option("--selector-heads", command.selector_heads,
@@ -123,12 +123,14 @@ void add_plan_options(CLI::App& app, PlanCommand& command) {
   add_budget_options(app, command);
   add_selection_options(app, command);
   add_method_options(app, command);
+  add_method_settings(app, command.settings);
   app.add_option("--out", command.out, "JSON, or HDF5 by extension")->required();
 }
 
 profiler::MethodOptions settle_options(const PlanCommand& command) {
   profiler::MethodOptions options = command.options;
   options.selection.pooling = outputs::pooling_from_name(command.pooling, "--pooling");
+  apply_method_settings(command.settings, options);
   if (command.error_steps == "mean") options.error_steps = analysis::ErrorSteps::kMean;
   if (command.objective == "plain") options.objective = analysis::CurveObjective::kPlain;
   if (command.group_reduction == "mean") {
@@ -157,6 +159,7 @@ std::map<std::string, std::string> stored_options(const PlanCommand& command) {
                                             {"error_steps", command.error_steps},
                                             {"page_size", std::to_string(options.page_tokens)},
                                             {"tp_ranks", std::to_string(options.num_ranks)}};
+  stored.merge(stored_settings(command.settings));
   if (command.method == "headkv") {
     stored["head_score"] = options.head_score.empty() ? options.score : options.head_score;
     stored["beta"] = std::to_string(options.headkv.beta);

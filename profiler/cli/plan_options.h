@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "profiler/cli/method_settings.h"
 #include "profiler/method_plan.h"
 
 namespace headscope::cli {
@@ -28,6 +29,7 @@ struct PlanCommand {
   std::string objective = "squared";
   std::string gates;
   std::optional<int64_t> recent_tokens;
+  MethodSettings settings;
   profiler::MethodOptions options;
 };
 

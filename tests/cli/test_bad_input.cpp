@@ -42,6 +42,17 @@ TEST_CASE("options that cannot be are refused with exit code 2", "[cli]") {
   check_refused(run_headscope({"generate", planted.model, "--prompt", "a", "--method", "compresskv",
                                "--budget", "64"}),
                 2, "profile");
+  for (const std::string method : {"headkv", "razor", "adacompresskv"}) {
+    check_refused(run_headscope({"generate", planted.model, "--prompt", "a", "--method", method,
+                                 "--budget", "64"}),
+                  2, "a profile with the score");
+  }
+  check_refused(run_headscope({"generate", planted.model, "--prompt", "a", "--method", "gates",
+                               "--budget", "64"}),
+                2, "--plan");
+  check_refused(run_headscope({"generate", planted.model, "--prompt", "a", "--method", "adakv",
+                               "--budget", "64", "--set", "alpha=1"}),
+                2, "head_floor");
   check_refused(run_headscope({"generate", planted.model, "--prompt", "a", "--method", "snapkv",
                                "--retention", "1.5"}),
                 2, "retention");
