@@ -101,6 +101,7 @@ void ProbeOptions::validate() const {
     throw InputError("--needle-share", "a number above 0 and below 1",
                      std::to_string(needle_share));
   }
+  static_cast<void>(profiler::probes_per_length(request));  // names families
 }
 
 int64_t ProbeOptions::num_probes() const {
