@@ -54,13 +54,16 @@ ParameterCount count_parameters(const model::ModelConfig& config) {
 // Activations of one chunk at their largest: the feed-forward block (hidden in and out, gate and up
 // together, their product) beside the residual stream; or attention (q, k, v, their rotated copies,
 // z).
-int64_t chunk_bytes(const model::ModelConfig& config, int64_t element, int64_t rows) {
+int64_t chunk_bytes(const model::ModelConfig& config,
+                    int64_t element,
+                    int64_t rows,
+                    int64_t logit_rows) {
   const int64_t h = config.hidden_size;
   const int64_t q = config.num_query_heads * config.head_dim;
   const int64_t kv = config.num_kv_heads * config.head_dim;
   const int64_t feed_forward = 3 * h + 4 * config.intermediate_size;
   const int64_t attention = 3 * h + 4 * q + 6 * kv;
-  return rows * element * std::max(feed_forward, attention) + config.vocab_size * 8;
+  return rows * element * std::max(feed_forward, attention) + logit_rows * config.vocab_size * 8;
 }
 
 }  // namespace
@@ -79,7 +82,7 @@ RunEstimate estimate_run(const model::ModelConfig& config,
   // A compressed copy is at most as large as the cache that it is made from.
   estimate.kv_bytes = size.compresses ? 2 * full_cache : full_cache;
   const int64_t rows = std::min(size.chunk_tokens, size.longest_context);
-  estimate.transient_bytes = chunk_bytes(config, element, rows);
+  estimate.transient_bytes = chunk_bytes(config, element, rows, size.logit_rows);
   // While weights are read, the largest tensor stands beside them in the file's pages and in
   // float32; the heap keeps about one such piece.
   estimate.program_bytes = resident_bytes() + kWorkingBytes + 4 * parameters.embedding;

@@ -10,9 +10,6 @@
 namespace headscope::profiler {
 namespace {
 
-// Rows of a pass at most, which bounds its transient memory.
-constexpr int64_t kRowsPerPass = 1024;
-
 // One question of a batch.
 struct Line {
   AnswerInProgress answer;
@@ -172,7 +169,7 @@ std::vector<ProbeAnswer> read_questions(const MeasuredModel& model,
     size_t end = begin;
     for (; end < probes.size(); ++end) {
       rows += std::ssize(probes[end]->prompt) - prefix_length + std::ssize(probes[end]->gold);
-      if (end > begin && rows > kRowsPerPass) break;
+      if (end > begin && rows > kBatchRows) break;
     }
     auto some = Batch(model, options, scorers, prefix, probes.subspan(begin, end - begin)).read();
     std::move(some.begin(), some.end(), std::back_inserter(answers));

@@ -18,6 +18,9 @@
 
 namespace headscope::profiler {
 
+// Rows of a pass at most (one question may have more), which bounds its transient memory.
+inline constexpr int64_t kBatchRows = 512;
+
 // Whether questions of this model may share a pass. Not where rotary frequencies depend on the
 // pass's end (dynamic scaling): a question's would then depend on the others.
 [[nodiscard]] bool can_batch_questions(const model::ModelConfig& config);

@@ -1,5 +1,6 @@
 #include "profiler/profile_run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -12,6 +13,7 @@
 #include "profiler/cli/mode_report.h"
 #include "profiler/cli/probe_options.h"
 #include "profiler/cli/profile_result.h"
+#include "profiler/question_batch.h"
 #include "profiler/scorer_registry.h"
 
 namespace headscope::cli {
@@ -42,6 +44,12 @@ bool already_complete(Session& session, const ProfileCommand& command) {
   return true;
 }
 
+// Probes of exact mode beside a run of shared mode.
+int64_t num_compared(const ProfileCommand& command, int64_t num_questions) {
+  return command.compare_exact >= 0 ? command.compare_exact
+                                    : profiler::default_comparison(num_questions);
+}
+
 void dry_run(Session& session, ProfileCommand& command) {
   const auto source = model::open_model_source(command.model);
   command.probes.fit_to_model(model::position_limit(source->config()), session.console);
@@ -49,6 +57,15 @@ void dry_run(Session& session, ProfileCommand& command) {
   size.longest_context = command.probes.longest_context() + command.run.max_answer_tokens;
   size.prompt_tokens = command.probes.prompt_tokens();
   size.chunk_tokens = command.run.chunk_tokens;
+  if (command.probes.is_shared()) {
+    // Questions are some 40 rows each, of which 5 emit an answer.
+    size.chunk_tokens = std::max(size.chunk_tokens, profiler::kBatchRows);
+    size.logit_rows = profiler::kBatchRows / 8;
+    ProbeOptions exact = command.probes;
+    exact.mode = "exact";
+    size.prompt_tokens +=
+        num_compared(command, exact.num_probes()) * exact.prompt_tokens() / exact.num_probes();
+  }
   emit_estimate(session, command.model, size);
 }
 
@@ -58,9 +75,7 @@ void add_mode_agreement(const profiler::MeasuredModel& model,
                         const ProfileCommand& command,
                         Session& session,
                         HeadProfile& profile) {
-  const int64_t count = command.compare_exact >= 0
-                            ? command.compare_exact
-                            : profiler::default_comparison(std::ssize(profile.probes));
+  const int64_t count = num_compared(command, std::ssize(profile.probes));
   if (count == 0) return;
   const Json agreement = mode_agreement_json(compare_with_exact(
       model, build_exact_twins(command.probes, writer), profile, command.run, count, session));

@@ -2,8 +2,8 @@
 //   B0  other projects' schedule in transformers, float32 (transformers_schedule.py)
 //   B1  the same schedule with our own model, float32 (profile_arms.h): what is left of the ratio
 //       is the schedule, and B0 / B1 is our model's own speed
-// Without a model the hand-made one stands in, which is what --check uses. Before anything is timed
-// all arms must agree on the answers and scores.
+// Without a model the hand-made one stands in, which is what --check uses. No figure is reported
+// unless the arms agree on the answers and scores.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -117,6 +117,7 @@ double median(std::vector<double> values) {
 struct Timed {
   std::map<std::string, ArmResult> last;
   std::map<std::string, std::vector<double>> seconds;
+  double stolen_seconds = 0.0;
 
   // Quantile q of base / ours, over the rounds.
   [[nodiscard]] double ratio(const std::string& base, const std::string& ours, double q) const {
@@ -151,6 +152,7 @@ Timed time_arms(const Bench& bench, const Options& options) {
                       [&bench, dtype] { return bench.ours(ProfileMode::kShared, dtype); });
   }
   Timed timed;
+  const int64_t stolen = stolen_ticks();
   for (int64_t round = 0; round < options.rounds; ++round) {
     for (const auto& [name, run] : arms) {
       timed.last[name] = run();
@@ -159,6 +161,7 @@ Timed time_arms(const Bench& bench, const Options& options) {
     }
     std::reverse(arms.begin(), arms.end());
   }
+  timed.stolen_seconds = static_cast<double>(stolen_ticks() - stolen) / 100.0;
   return timed;
 }
 
@@ -203,6 +206,7 @@ Row row_of(const Bench& bench, const Timed& timed, ProfileMode mode, const std::
           kNaN,
           {}};
   row.more["rounds"] = static_cast<double>(timed.seconds.at(arm).size());
+  row.more["stolen_seconds"] = timed.stolen_seconds;
   row.more["prompt_tokens"] = static_cast<double>(tokens);
   row.more["own_model_speed"] = timed.ratio("transformers", "own schedule", 0.5);
   row.more["spearman_to_float32"] =

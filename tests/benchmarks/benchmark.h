@@ -45,6 +45,10 @@ struct Options {
                                      const std::function<void()>& other,
                                      const Options& options);
 
+// Processor ticks (1/100 s) that the host gave to others, all cores together; 0 where the system
+// does not say.
+[[nodiscard]] int64_t stolen_ticks();
+
 // One line of the benchmark record (docs/cli.md). NaN = not compared.
 struct Row {
   std::string op;         // its name in kernels/ops.h
