@@ -55,13 +55,16 @@ ParameterCount count_parameters(const model::ModelConfig& config) {
 // Activations of one chunk at their largest: the feed-forward block (hidden in and out, gate and up
 // together, their product) beside the residual stream; or attention (q, k, v, their rotated copies,
 // z).
-int64_t chunk_bytes(const model::ModelConfig& config, int64_t element, int64_t rows) {
+int64_t chunk_bytes(const model::ModelConfig& config,
+                    int64_t element,
+                    int64_t rows,
+                    int64_t logit_rows) {
   const int64_t h = config.hidden_size;
   const int64_t q = config.num_query_heads * config.head_dim;
   const int64_t kv = config.num_kv_heads * config.head_dim;
   const int64_t feed_forward = 3 * h + 4 * config.intermediate_size;
   const int64_t attention = 3 * h + 4 * q + 6 * kv;
-  return rows * element * std::max(feed_forward, attention) + config.vocab_size * 8;
+  return rows * element * std::max(feed_forward, attention) + logit_rows * config.vocab_size * 8;
 }
 
 }  // namespace
@@ -82,7 +85,7 @@ RunEstimate estimate_run(const model::ModelConfig& config,
       full_cache +
       (copied > 0 ? runtime::full_capacity(copied) * shape.kv_bytes_per_token(element) : 0);
   const int64_t rows = std::min(size.chunk_tokens, size.longest_context);
-  estimate.transient_bytes = chunk_bytes(config, element, rows);
+  estimate.transient_bytes = chunk_bytes(config, element, rows, size.logit_rows);
   // The last layer's largest product is there as it was read beside its packed form.
   const int64_t gate_up = 2 * config.hidden_size * config.intermediate_size;
   estimate.program_bytes = resident_bytes() + kWorkingBytes + 2 * element * gate_up;

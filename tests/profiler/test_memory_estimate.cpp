@@ -36,6 +36,16 @@ TEST_CASE("a compressing run counts the compressed copy too", "[profiler]") {
   CHECK(small.kv_bytes < plain.kv_bytes + plain.kv_bytes / 2);
 }
 
+TEST_CASE("logits of many rows take memory of their own", "[profiler]") {
+  const PlantedSetup planted;
+  profiler::RunSize size{.longest_context = 300, .prompt_tokens = 300};
+  const auto one = profiler::estimate_run(planted.source->config(), at::kFloat, size, 0.0);
+  size.logit_rows = 65;
+  const auto many = profiler::estimate_run(planted.source->config(), at::kFloat, size, 0.0);
+  // float32, and once more beside it where the model's dtype is another.
+  CHECK(many.transient_bytes - one.transient_bytes == 64 * 8 * planted.source->config().vocab_size);
+}
+
 TEST_CASE("estimated time grows with the work and shrinks with the machine", "[profiler]") {
   const PlantedSetup planted;
   const auto seconds = [&](int64_t prompt, int64_t decode, double flops) {
