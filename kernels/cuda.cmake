@@ -47,7 +47,13 @@ if(HEADSCOPE_WITH_CUDA)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${HEADSCOPE_CCACHE})
   endif()
   enable_language(CUDA)
-  # Only now: before the compiler is known, CMake 3.25 has no flags for the dialect.
+  # LibTorch's own runtime is linked below; a second, static one is not wanted.
+  set(CMAKE_CUDA_RUNTIME_LIBRARY None)
+  # CMake 3.25 does not know that nvcc speaks C++20.
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+  endif()
   set(CMAKE_CUDA_STANDARD 20)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   list(GET _cudart 0 _cudart_file)

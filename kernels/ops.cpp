@@ -8,6 +8,7 @@
 #include "kernels/aten_ops.h"
 #include "kernels/causal_attention.h"
 #include "kernels/cpu_ops.h"
+#include "kernels/cuda_ops.h"
 #include "kernels/tensor_check.h"
 
 namespace headscope::kernels {
@@ -156,6 +157,9 @@ std::vector<at::Tensor> select_retained(const at::Tensor& scores, std::span<cons
   expect_shape(scores, "scores", {{"rows", static_cast<int64_t>(count.size())}, {"n", kAnySize}});
   expect_dtype(scores, "scores", at::kFloat);
   for (const int64_t c : count) expect(c >= 0, "count", "0 or more", std::to_string(c));
+  if (const KernelLauncher* launcher = kernel_launcher(scores.device())) {
+    if (auto kept = select_retained_cuda(*launcher, scores, count)) return *std::move(kept);
+  }
   return scores.is_cpu() ? select_retained_cpu(scores, count) : select_retained_aten(scores, count);
 }
 
@@ -175,6 +179,10 @@ void compact_kv(const at::Tensor& source,
          "room for " + std::to_string(positions.size(0)) + " rows in " +
              std::to_string(target.size(0)),
          std::to_string(target_offset));
+  const KernelLauncher* launcher = kernel_launcher(source.device());
+  if (launcher != nullptr && compact_kv_cuda(*launcher, source, positions, target, target_offset)) {
+    return;
+  }
   if (source.is_cpu() && target.stride(1) == 1) {
     compact_kv_cpu(source, positions, target, target_offset);
   } else {

@@ -61,8 +61,10 @@ void select_body(const Variant& variant) {
       }
     }
   }
-  const at::Tensor one = variant.to_device(at::randn({1, 400003}));  // one row, several threads
-  CHECK(at::equal(select(variant, one, {1000})[0].cpu(), oracle_select(one[0], 1000)));
+  for (const int64_t n : {20011, 400003}) {  // one row, shared by threads or blocks
+    const at::Tensor one = variant.to_device(at::randn({1, n}));
+    CHECK(at::equal(select(variant, one, {1000})[0].cpu(), oracle_select(one[0], 1000)));
+  }
 }
 KERNEL_TEST_CASES("selection equals a full sort", select_body)
 

@@ -1,5 +1,6 @@
 // One body per op, run for every way the op can be computed: each compiled copy of the CPU kernels,
-// the ATen composition, and the GPU. And the oracles: float64 on plain einsum.
+// the ATen composition, the CUDA kernels thread by thread on the CPU, and the GPU. And the oracles:
+// float64 on plain einsum.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -12,10 +13,13 @@
 #include <vector>
 
 #include "kernels/cpu_features.h"
+#include "tests/kernels/emulated_launcher.h"
 
 namespace headscope::kernels {
 
-enum class Way { kPortable, kAvx2, kAvx512, kAten, kCuda };
+inline constexpr uint64_t kSeed = 20260117;
+
+enum class Way { kPortable, kAvx2, kAvx512, kAten, kEmulated, kCuda };
 
 // Holds a way for one test: the instruction set is put back at the end.
 class Variant {
@@ -24,18 +28,25 @@ class Variant {
     if (way == Way::kPortable) override_instruction_set(InstructionSet::kPortable);
     if (way == Way::kAvx2) override_instruction_set(InstructionSet::kAvx2);
     if (way == Way::kAvx512) override_instruction_set(InstructionSet::kAvx512);
+    if (way == Way::kEmulated) override_kernel_launcher(&emulated_);
   }
-  ~Variant() { override_instruction_set(std::nullopt); }
+  ~Variant() {
+    override_instruction_set(std::nullopt);
+    override_kernel_launcher(nullptr);
+  }
   Variant(const Variant&) = delete;
   Variant& operator=(const Variant&) = delete;
 
   [[nodiscard]] bool aten() const { return way_ == Way::kAten; }
+  // Kernel launches so far, of the way that counts them.
+  [[nodiscard]] int emulated_launches() const { return emulated_.launches(); }
   [[nodiscard]] at::Tensor to_device(const at::Tensor& t) const {
     return way_ == Way::kCuda ? t.to(at::kCUDA) : t;
   }
 
  private:
   Way way_;
+  EmulatedLauncher emulated_{kSeed};
 };
 
 // Why the way cannot be run here; empty where it can.
@@ -57,6 +68,7 @@ void run_variant(Way way, const Body& body) {
   }
   const Variant variant(way);
   body(variant);
+  if (way == Way::kEmulated) CHECK(variant.emulated_launches() > 0);
 }
 
 // body is a function taking const Variant&.
@@ -72,6 +84,9 @@ void run_variant(Way way, const Body& body) {
   }                                                     \
   TEST_CASE(claim " (ATen composition)", "[kernels]") { \
     run_variant(Way::kAten, body);                      \
+  }                                                     \
+  TEST_CASE(claim " (CUDA emulated)", "[kernels]") {    \
+    run_variant(Way::kEmulated, body);                  \
   }                                                     \
   TEST_CASE(claim " (CUDA)", "[kernels][gpu]") {        \
     run_variant(Way::kCuda, body);                      \
@@ -103,8 +118,6 @@ inline std::string describe(const HeadShape& s) {
   return "KV heads " + std::to_string(s.num_kv_heads) + ", group " + std::to_string(s.group) +
          ", head_dim " + std::to_string(s.head_dim) + ", " + c10::toString(s.dtype);
 }
-
-inline constexpr uint64_t kSeed = 20260117;
 
 // Normal numbers, rounded to dtype: the oracle sees exactly what the op sees.
 inline at::Tensor normal(std::vector<int64_t> sizes, at::ScalarType dtype = at::kFloat) {
