@@ -3,6 +3,7 @@
 #include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "kernels/cuda_ops.h"
 
@@ -49,36 +50,43 @@ void select_rows(const KernelLauncher& launcher,
 
 }  // namespace
 
-std::optional<std::vector<at::Tensor>> select_retained_cuda(const KernelLauncher& launcher,
-                                                            const at::Tensor& scores,
-                                                            std::span<const int64_t> count) {
+std::optional<at::Tensor> selected_positions_cuda(const KernelLauncher& launcher,
+                                                  const at::Tensor& scores,
+                                                  std::span<const int64_t> count) {
   const int64_t n = scores.size(1);
   std::vector<int64_t> wanted;
-  std::vector<at::Tensor> kept;
-  int64_t total = 0;
-  for (const int64_t c : count) {
-    wanted.push_back(std::clamp<int64_t>(c, 0, n));
-    total += wanted.back();
-  }
-  // 32-bit offsets into one launch's positions.
-  if (total > INT32_MAX) return std::nullopt;
+  for (const int64_t c : count) wanted.push_back(std::clamp<int64_t>(c, 0, n));
+  const int64_t total = std::accumulate(wanted.begin(), wanted.end(), int64_t{0});
+  // 32-bit places in a row, and in one launch's positions.
+  if (n > INT32_MAX || total > INT32_MAX) return std::nullopt;
   const c10::DeviceGuard guard(scores.device());
   const at::Tensor rows = scores.stride(1) == 1 || n <= 1 ? scores : scores.contiguous();
-  const at::Tensor positions = at::empty({total}, scores.options().dtype(at::kLong));
+  at::Tensor positions = at::empty({total}, scores.options().dtype(at::kLong));
   int64_t begin = 0;
   for (size_t r = 0; r < wanted.size(); r += kMaxSelectRows) {
     const size_t end = std::min(wanted.size(), r + kMaxSelectRows);
     const std::span<const int64_t> batch(wanted.data() + r, end - r);
-    int64_t here = 0;
-    for (const int64_t c : batch) {
-      kept.push_back(positions.slice(0, begin + here, begin + here + c));
-      here += c;
-    }
+    const int64_t here = std::accumulate(batch.begin(), batch.end(), int64_t{0});
     if (here > 0) {
       select_rows(launcher, rows.slice(0, static_cast<int64_t>(r), static_cast<int64_t>(end)),
                   batch, positions.slice(0, begin, begin + here));
     }
     begin += here;
+  }
+  return positions;
+}
+
+std::optional<std::vector<at::Tensor>> select_retained_cuda(const KernelLauncher& launcher,
+                                                            const at::Tensor& scores,
+                                                            std::span<const int64_t> count) {
+  const std::optional<at::Tensor> all = selected_positions_cuda(launcher, scores, count);
+  if (!all) return std::nullopt;
+  std::vector<at::Tensor> kept;
+  int64_t begin = 0;
+  for (const int64_t c : count) {
+    const int64_t end = begin + std::clamp<int64_t>(c, 0, scores.size(1));
+    kept.push_back(all->slice(0, begin, end));
+    begin = end;
   }
   return kept;
 }

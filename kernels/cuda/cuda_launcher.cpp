@@ -28,6 +28,27 @@ class CudaLauncher final : public KernelLauncher {
   void launch(const CompactTask& task) const override {
     C10_CUDA_CHECK(launch_compact(task, current_stream()));
   }
+  void launch(const ImportanceTask& task) const override {
+    C10_CUDA_CHECK(launch_importance(task, current_stream()));
+  }
+  void launch(const PoolTask& task) const override {
+    C10_CUDA_CHECK(launch_pool(task, current_stream()));
+  }
+  void launch(const AttentionTask& task) const override {
+    C10_CUDA_CHECK(launch_attention(task, current_stream()));
+  }
+  void launch(const MergeTask& task) const override {
+    C10_CUDA_CHECK(launch_merge(task, current_stream()));
+  }
+  void launch(const MassTask& task) const override {
+    C10_CUDA_CHECK(launch_mass(task, current_stream()));
+  }
+  void launch(const LogitTask& task) const override {
+    C10_CUDA_CHECK(launch_logits(task, current_stream()));
+  }
+  void launch(const RankTask& task) const override {
+    C10_CUDA_CHECK(launch_rank(task, current_stream()));
+  }
 };
 
 }  // namespace

@@ -6,8 +6,11 @@
 
 #include <c10/core/Device.h>
 
+#include "kernels/cuda/attention_task.h"
 #include "kernels/cuda/compact_task.h"
+#include "kernels/cuda/importance_task.h"
 #include "kernels/cuda/select_task.h"
+#include "kernels/cuda/top_task.h"
 
 namespace headscope::kernels {
 
@@ -19,6 +22,13 @@ class KernelLauncher {
   // Each queues one kernel on the current stream of the current device and returns at once.
   virtual void launch(const SelectTask& task) const = 0;
   virtual void launch(const CompactTask& task) const = 0;
+  virtual void launch(const ImportanceTask& task) const = 0;
+  virtual void launch(const PoolTask& task) const = 0;
+  virtual void launch(const AttentionTask& task) const = 0;
+  virtual void launch(const MergeTask& task) const = 0;
+  virtual void launch(const MassTask& task) const = 0;
+  virtual void launch(const LogitTask& task) const = 0;
+  virtual void launch(const RankTask& task) const = 0;
 };
 
 // The launcher for tensors on `device`; null where there is none: the CPU, other accelerators, and

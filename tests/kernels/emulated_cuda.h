@@ -2,6 +2,9 @@
 // first, their headers compile as plain C++. And the instructions of kernels/cuda/instructions.cuh.
 #pragma once
 
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -106,6 +109,66 @@ inline void store_release(uint32_t* to, uint32_t value) {
 inline uint32_t load_fresh(const uint32_t* from) {
   return *from;
 }
+inline void copy_async(void* to, const void* from, bool wide, bool present) {
+  const size_t bytes = wide ? 16 : 8;
+  if (reinterpret_cast<uintptr_t>(to) % bytes != 0 ||
+      (present && reinterpret_cast<uintptr_t>(from) % bytes != 0)) {
+    throw std::logic_error("a copy to shared memory is not aligned");
+  }
+  if (present) {
+    std::memcpy(to, from, bytes);
+  } else {
+    std::memset(to, 0, bytes);
+  }
+}
+inline void wait_copies() {}
+
+// One of two 16-bit numbers, the lower bits first.
+template <class T>
+float half_of(uint32_t pair, unsigned index) {
+  const auto bits = static_cast<uint16_t>(pair >> (16 * index));
+  T value;
+  std::memcpy(&value, &bits, sizeof(T));
+  return static_cast<float>(value);
+}
+template <class T>
+void multiply_add(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], T) {
+  struct Operands {
+    uint32_t a[4], b[2];
+  };
+  const Operands mine{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+  const emulator::WarpValues& all = emulator::exchange("mma", shown(mine));
+  const unsigned g = lane_index() / 4, t = lane_index() % 4;
+  for (unsigned k = 0; k < 16; ++k) {
+    const unsigned quarter = k % 8 / 2;
+    const auto upper = seen<Operands>(all[4 * g + quarter]);
+    const float high = half_of<T>(upper.a[k / 8 * 2], k % 2);
+    const float low = half_of<T>(upper.a[k / 8 * 2 + 1], k % 2);
+    for (unsigned c = 0; c < 2; ++c) {
+      const auto column = seen<Operands>(all[4 * (2 * t + c) + quarter]);
+      const float right = half_of<T>(column.b[k / 8], k % 2);
+      sum[c] += high * right;
+      sum[2 + c] += low * right;
+    }
+  }
+}
+
+inline void load_transposed(uint32_t (&block)[4], const void* row) {
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) {
+    throw std::logic_error("a row of ldmatrix is not aligned");
+  }
+  const emulator::WarpValues& rows = emulator::exchange("ldmatrix", shown(row));
+  const unsigned g = lane_index() / 4, t = lane_index() % 4;
+  for (unsigned i = 0; i < 4; ++i) {
+    uint16_t pair[2];
+    for (unsigned r = 0; r < 2; ++r) {
+      const auto* from = seen<const char*>(rows[8 * i + 2 * t + r]);
+      std::memcpy(&pair[r], from + 2 * g, sizeof(uint16_t));
+    }
+    block[i] = static_cast<uint32_t>(pair[0]) | static_cast<uint32_t>(pair[1]) << 16;
+  }
+}
+
 inline void pause_waiting() {
   emulator::yield_to_others();
 }

@@ -15,6 +15,13 @@ class EmulatedLauncher final : public KernelLauncher {
   [[nodiscard]] int num_multiprocessors() const override { return 6; }
   void launch(const SelectTask& task) const override;
   void launch(const CompactTask& task) const override;
+  void launch(const ImportanceTask& task) const override;
+  void launch(const PoolTask& task) const override;
+  void launch(const AttentionTask& task) const override;
+  void launch(const MergeTask& task) const override;
+  void launch(const MassTask& task) const override;
+  void launch(const LogitTask& task) const override;
+  void launch(const RankTask& task) const override;
 
   // Launches so far.
   [[nodiscard]] int launches() const { return launches_; }

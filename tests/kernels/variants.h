@@ -38,6 +38,7 @@ class Variant {
   Variant& operator=(const Variant&) = delete;
 
   [[nodiscard]] bool aten() const { return way_ == Way::kAten; }
+  [[nodiscard]] bool emulated() const { return way_ == Way::kEmulated; }
   // Kernel launches so far, of the way that counts them.
   [[nodiscard]] int emulated_launches() const { return emulated_.launches(); }
   [[nodiscard]] at::Tensor to_device(const at::Tensor& t) const {
@@ -68,11 +69,11 @@ void run_variant(Way way, const Body& body) {
   }
   const Variant variant(way);
   body(variant);
-  if (way == Way::kEmulated) CHECK(variant.emulated_launches() > 0);
+  if (variant.emulated()) CHECK(variant.emulated_launches() > 0);
 }
 
-// body is a function taking const Variant&.
-#define KERNEL_TEST_CASES(claim, body)                  \
+// body is a function taking const Variant&. For ops that LibTorch computes on the GPU:
+#define OP_TEST_CASES(claim, body)                      \
   TEST_CASE(claim " (portable)", "[kernels]") {         \
     run_variant(Way::kPortable, body);                  \
   }                                                     \
@@ -85,11 +86,14 @@ void run_variant(Way way, const Body& body) {
   TEST_CASE(claim " (ATen composition)", "[kernels]") { \
     run_variant(Way::kAten, body);                      \
   }                                                     \
-  TEST_CASE(claim " (CUDA emulated)", "[kernels]") {    \
-    run_variant(Way::kEmulated, body);                  \
-  }                                                     \
   TEST_CASE(claim " (CUDA)", "[kernels][gpu]") {        \
     run_variant(Way::kCuda, body);                      \
+  }
+// For ops with a CUDA kernel of ours:
+#define KERNEL_TEST_CASES(claim, body)               \
+  OP_TEST_CASES(claim, body)                         \
+  TEST_CASE(claim " (CUDA emulated)", "[kernels]") { \
+    run_variant(Way::kEmulated, body);               \
   }
 
 // A shape of the sweep; S and n are chosen by each test.
@@ -101,8 +105,13 @@ struct HeadShape {
 };
 
 // Group sizes 1 to 8 and head dimensions from 8 to 128, 12 and 20 for the odd ends of a register,
-// in every dtype.
-inline std::vector<HeadShape> head_shapes() {
+// in every dtype. The emulated way is slow, and takes a few of them, with the largest dimension.
+inline std::vector<HeadShape> head_shapes(const Variant& variant) {
+  if (variant.emulated()) {
+    return {{2, 3, 12, at::kFloat},    {1, 2, 80, at::kFloat},  {2, 4, 64, at::kBFloat16},
+            {1, 5, 20, at::kBFloat16}, {1, 1, 256, at::kFloat}, {2, 8, 128, at::kHalf},
+            {1, 7, 256, at::kBFloat16}};
+  }
   const std::vector<int64_t> groups{1, 2, 4, 5, 7, 8}, dims{8, 12, 20, 64, 80, 128};
   std::vector<HeadShape> shapes;
   for (size_t i = 0; i < groups.size(); ++i) {
