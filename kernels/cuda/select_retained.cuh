@@ -203,10 +203,12 @@ __device__ inline void select_block(const SelectTask& task, SelectShared& shared
     }
   }
   SelectCut cut{0, task.count[slice.row], 0};
-  constexpr int kBits[kSelectPasses] = {11, 11, 10}, kShift[kSelectPasses] = {21, 10, 0};
+  int shift = 32;
   for (int pass = 0; pass < kSelectPasses; ++pass) {
-    count_keys(slice, shared, kShift[pass], kBits[pass], cut.prefix);
-    find_bin(task, slice, shared, pass, kBits[pass], cut);
+    const int bits = shift < 11 ? shift : 11;
+    shift -= bits;
+    count_keys(slice, shared, shift, bits, cut.prefix);
+    find_bin(task, slice, shared, pass, bits, cut);
   }
   uint32_t above = 0, equal = 0;
   if (slice.blocks > 1) {
