@@ -175,7 +175,7 @@ void curve_body(const Variant& variant) {
                                  ? error_curve_aten(q, k, v, scale, first, order, cuts, tail_begin)
                                  : error_curve(q, k, v, scale, first, order, cuts, tail_begin);
       CHECK(largest_gap(got, oracle_curve(q, k, v, scale, first, order, cuts, tail_begin)) <
-            kFloatTolerance);
+            float_tolerance(variant, s.dtype));
     }
   }
 }

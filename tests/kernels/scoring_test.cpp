@@ -65,15 +65,15 @@ void importance_body(const Variant& variant) {
       const at::Tensor known = variant.to_device(at::stack(lse).to(at::kFloat));
       const at::Tensor all = at::stack(want);
       CHECK(largest_gap(importance(variant, q, k, scale, {}, options, std::nullopt), all) <
-            kFloatTolerance);
+            float_tolerance(variant, s.dtype));
       CHECK(largest_gap(importance(variant, q, k, scale, {}, options, known), all) <
-            kFloatTolerance);
+            float_tolerance(variant, s.dtype));
       const std::vector<int64_t> heads{hq - 1, 0, hq / 2, 0};  // any order, one twice
       const at::Tensor some = all.index_select(1, at::tensor(heads));
       CHECK(largest_gap(importance(variant, q, k, scale, heads, options, std::nullopt), some) <
-            kFloatTolerance);
+            float_tolerance(variant, s.dtype));
       CHECK(largest_gap(importance(variant, q, k, scale, heads, options, known), some) <
-            kFloatTolerance);
+            float_tolerance(variant, s.dtype));
     }
   }
 }
@@ -105,7 +105,7 @@ void spans_body(const Variant& variant) {
         const at::Tensor got = variant.aten()
                                    ? span_attention_aten(q, k, scale, first, spans, known)
                                    : span_attention(q, k, scale, first, spans, known);
-        CHECK(largest_gap(got, expected) < kFloatTolerance);
+        CHECK(largest_gap(got, expected) < float_tolerance(variant, s.dtype));
       }
       CHECK(largest_gap(expected.select(-1, 0), at::ones({q.size(0), n})) < 1e-12);
     }
@@ -130,9 +130,10 @@ void top_body(const Variant& variant) {
          {std::optional<at::Tensor>(), std::optional(lse)}) {
       const TopAttended got = variant.aten() ? top_attended_aten(q, k, scale, first, top_n, known)
                                              : top_attended(q, k, scale, first, top_n, known);
-      CHECK(largest_gap(got.weight, best) < kFloatTolerance);
+      CHECK(largest_gap(got.weight, best) < float_tolerance(variant, s.dtype));
       // By weight rather than by number: two keys may be closer than float32 can tell.
-      CHECK(largest_gap(weight.gather(-1, got.position.cpu()), best) < kFloatTolerance);
+      CHECK(largest_gap(weight.gather(-1, got.position.cpu()), best) <
+            float_tolerance(variant, s.dtype));
     }
   }
 }

@@ -38,6 +38,7 @@ class Variant {
   Variant& operator=(const Variant&) = delete;
 
   [[nodiscard]] bool aten() const { return way_ == Way::kAten; }
+  [[nodiscard]] bool on_gpu() const { return way_ == Way::kCuda; }
   [[nodiscard]] bool emulated() const { return way_ == Way::kEmulated; }
   // Kernel launches so far, of the way that counts them.
   [[nodiscard]] int emulated_launches() const { return emulated_.launches(); }
@@ -162,6 +163,13 @@ inline double largest_gap(const at::Tensor& a, const at::Tensor& b) {
 
 // Results that stay float32: rounding of logits of size 10, and of sums of some hundred terms.
 inline constexpr double kFloatTolerance = 1e-5;
+
+// The same on the GPU for 16-bit inputs: tensor cores cut, not round, the sums of each 16 products
+// to about 2^-23 of the largest; 16 steps of a logit before scaling up to 100, times scale, and
+// 2^x.
+inline double float_tolerance(const Variant& variant, at::ScalarType dtype) {
+  return variant.on_gpu() && dtype != at::kFloat ? 5e-5 : kFloatTolerance;
+}
 
 // Outputs rounded to the dtype of q, and weights rounded to it inside LibTorch's kernels: two
 // roundings of half a unit in the last place of numbers up to max |v|.
