@@ -15,6 +15,8 @@ Json result_json(const profiler::ProfileOutcome& outcome, uint64_t seed) {
             {"stability", Json::object()},         {"seconds", profile.provenance.seconds},
             {"trust", trust_json(profile, seed)}};
   json["stability"] = json["trust"]["stability"];
+  const Json& until_stable = json["trust"]["until_stable"];
+  if (!until_stable.is_null()) json["stability"]["until_stable"] = until_stable;
   for (const auto& [name, table] : profile.scores) {
     Json heads = Json::array();
     for (const analysis::RankedHead& head : analysis::rank_heads(table.mean)) {

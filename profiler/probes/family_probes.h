@@ -19,6 +19,8 @@ enum class QuestionChoice { kLiteral, kParaphrased, kBoth };
 // "literal", "paraphrased", "both"; InputError for anything else.
 [[nodiscard]] QuestionChoice parse_question_choice(const std::string& name);
 
+inline constexpr int64_t kMostNeedles = 500;  // that are made of one family
+
 struct FamilyRequest {
   // "needle" (all kinds of needle), "number", "word", the names of task_registry.h, "repeat"
   // (repeated_tokens.h), or "all". Kinds of needle share a grid, dealt in turn.
