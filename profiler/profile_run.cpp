@@ -149,10 +149,9 @@ class Run {
     for (;;) {
       const int64_t next = ranks_.draw(round + "units");
       if (next >= static_cast<int64_t>(units.size())) break;
-      if (progress_.interrupted()) return false;
       WorkUnit unit = units[static_cast<size_t>(next)];
       for (size_t& index : unit) index += begin;
-      finish_unit(unit);
+      if (!finish_unit(unit)) return false;
     }
     // Other machines see what they share a folder for only once it is on the disk.
     if (ranks_.size() > 1) log_->sync();
@@ -178,26 +177,32 @@ class Run {
     analysis::StopOptions options = *options_.until_stable;
     options.mix = options_.mix;
     stop_ = analysis::decide_stop(profile(), options);
-    return stop_->stop ? kStop : "go on";
+    if (stop_->stop) return kStop;
+    progress_.message(stop_->reason);
+    return "go on";
   }
 
-  void finish_unit(const WorkUnit& unit) {
-    std::vector<Trial> fresh;
+  // False where it was interrupted.
+  bool finish_unit(const WorkUnit& unit) {
     for (const size_t index : unit) {
-      if (trial_of(index) == nullptr) fresh.push_back(run_probe(index));
+      if (trial_of(index) != nullptr) continue;
+      if (progress_.interrupted()) return false;
+      keep(run_probe(index));
+      report_progress();
     }
+    return true;
+  }
+
+  void keep(Trial trial) {
     if (log_ != nullptr) {
-      log_->append(fresh);
+      log_->append({trial});
       if (seconds_since(synced_) > options_.save_every_seconds) {
         log_->sync();
         synced_ = Clock::now();
       }
     }
-    for (Trial& trial : fresh) {
-      static_cast<void>(ranks_.draw(scope_ + "done"));
-      trials_.emplace(trial.address, std::move(trial));
-    }
-    report_progress();
+    static_cast<void>(ranks_.draw(scope_ + "done"));
+    trials_.emplace(trial.address, std::move(trial));
   }
 
   Trial run_probe(size_t index) {
