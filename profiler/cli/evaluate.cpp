@@ -15,8 +15,11 @@
 #include "outputs/profile_file.h"
 #include "profiler/cli/commands.h"
 #include "profiler/cli/estimate.h"
+#include "profiler/cli/plan_options.h"
 #include "profiler/method_plan.h"
+#include "profiler/plan_inputs.h"
 #include "profiler/tasks/task_registry.h"
+#include "runtime/eviction_policy.h"
 
 namespace headscope::cli {
 namespace {
@@ -31,6 +34,7 @@ struct EvaluateCommand {
   std::vector<int64_t> contexts = {1024};
   int64_t samples = 10;
   bool resume = false;
+  bool fallback = true;
   profiler::EvaluateOptions run;
 };
 
@@ -129,6 +133,22 @@ std::map<std::string, BudgetPlan> read_plans(const Session& session,
   return plans;
 }
 
+// Once for all plans: which heads retrieve takes time to tell. None where no method asks for it.
+std::optional<profiler::Selectors> choose_selectors(Session& session,
+                                                    const EvaluateCommand& command,
+                                                    const std::optional<HeadProfile>& profile) {
+  const auto& methods = command.run.methods;
+  const bool wanted = std::any_of(methods.begin(), methods.end(), [](const std::string& name) {
+    return runtime::find_policy(name, "--methods").needs_selector_heads;
+  });
+  if (!wanted || !profile) return std::nullopt;
+  profiler::MethodOptions options;
+  options.fallback = command.fallback;
+  auto selectors = profiler::pick_selectors(*profile, options);
+  for (const std::string& note : selectors.notes) session.console.message(note);
+  return selectors;
+}
+
 void run_evaluate(Session& session, EvaluateCommand& command, bool retentions_given) {
   session.apply_common();
   if (!command.run.budgets.empty()) {
@@ -173,11 +193,13 @@ void run_evaluate(Session& session, EvaluateCommand& command, bool retentions_gi
                                session.common.force);
   }
   const std::map<std::string, BudgetPlan> plans = read_plans(session, command, model.identity);
+  const auto selectors = choose_selectors(session, command, profile);
   const auto make_plan = [&](const std::string& method, int64_t budget, int64_t prompt_tokens) {
     const auto given = plans.find(method);
     if (given != plans.end()) return given->second;
     profiler::MethodOptions options;
     options.context_length = prompt_tokens;
+    options.selectors = selectors;
     return profiler::plan_for_method(method, budget, model.identity, profile ? &*profile : nullptr,
                                      options);
   };
@@ -235,6 +257,7 @@ void setup_evaluate(CLI::App& app, Session& session) {
   sub->add_option("--samples", command->samples, "Prompts per task and context")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  sub->add_flag("!--no-fallback", command->fallback, kNoFallbackHelp);
   sub->add_option("--prompt-format", command->format, "auto, chat or raw")
       ->check(CLI::IsMember({"auto", "chat", "raw"}))
       ->capture_default_str();

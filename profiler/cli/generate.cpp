@@ -10,6 +10,7 @@
 #include "outputs/profile_file.h"
 #include "profiler/cli/commands.h"
 #include "profiler/cli/estimate.h"
+#include "profiler/cli/plan_options.h"
 #include "profiler/method_plan.h"
 #include "runtime/compressor.h"
 #include "runtime/eviction_policy.h"
@@ -31,6 +32,7 @@ struct GenerateCommand {
   std::optional<double> retention;
   std::string save_retained;
   bool chat = false;
+  bool fallback = true;
   model::GenerateOptions run;
 };
 
@@ -87,7 +89,7 @@ Prompt read_prompt(const GenerateCommand& command, const model::ModelSource& sou
 }
 
 // The plan to apply, or none for the full cache.
-std::optional<BudgetPlan> make_plan(const Session& session,
+std::optional<BudgetPlan> make_plan(Session& session,
                                     const GenerateCommand& command,
                                     const ModelIdentity& identity,
                                     int64_t prompt_tokens) {
@@ -109,8 +111,11 @@ std::optional<BudgetPlan> make_plan(const Session& session,
                              : runtime::budget_for_retention(*command.retention, prompt_tokens);
   profiler::MethodOptions options;
   options.context_length = prompt_tokens;
-  return profiler::plan_for_method(command.method, budget, identity, profile ? &*profile : nullptr,
-                                   options);
+  options.fallback = command.fallback;
+  BudgetPlan plan = profiler::plan_for_method(command.method, budget, identity,
+                                              profile ? &*profile : nullptr, options);
+  for (const std::string& note : plan.lint.notes) session.console.message(note);
+  return plan;
 }
 
 std::string numbered(const char* word, int64_t number) {
@@ -250,6 +255,7 @@ void setup_generate(CLI::App& app, Session& session) {
   sub->add_option("--retention", command->retention,
                   "With --method: kept share of the prompt, 0..1");
   sub->add_option("--profile", command->profile, "With --method: the profile that it needs");
+  sub->add_flag("!--no-fallback", command->fallback, kNoFallbackHelp);
   sub->add_option("--save-retained", command->save_retained, "Write the kept positions (HDF5)");
   add_common_options(*sub, session, {Takes::kOutput, Takes::kModel, Takes::kDryRun});
   sub->callback([command, &session] { run_generate(session, *command); });

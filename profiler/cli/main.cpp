@@ -6,6 +6,7 @@
 
 #include "outputs/input_error.h"
 #include "profiler/cli/commands.h"
+#include "profiler/rank_group.h"
 
 namespace {
 
@@ -74,6 +75,9 @@ int main(int argc, char** argv) {
     session.console.error(problem.what());
     return kDevice;
   } catch (const headscope::cli::Interrupted& problem) {
+    session.console.error(problem.what());
+    return kInterrupted;
+  } catch (const headscope::profiler::RankLost& problem) {
     session.console.error(problem.what());
     return kInterrupted;
   } catch (const c10::OutOfMemoryError& problem) {

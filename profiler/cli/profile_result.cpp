@@ -28,6 +28,8 @@ Json result_json(const profiler::ProfileOutcome& outcome, uint64_t seed) {
   if (const Json agreement = stored_mode_agreement(profile.provenance); agreement.is_object()) {
     json["mode_agreement"] = agreement;
   }
+  const Json& until_stable = json["trust"]["until_stable"];
+  if (!until_stable.is_null()) json["stability"]["until_stable"] = until_stable;
   for (const auto& [name, table] : profile.scores) {
     Json heads = Json::array();
     for (const analysis::RankedHead& head : analysis::rank_heads(table.mean)) {
