@@ -2,37 +2,39 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <random>
 #include <string>
 #include <utility>
 
 #include "analysis/seeded_shuffle.h"
+#include "profiler/probe_schedule.h"
 
 namespace headscope::profiler {
 
 std::vector<Probe> mixed_order(std::vector<Probe> probes, uint64_t seed) {
-  std::vector<size_t> shuffled(probes.size());
-  std::iota(shuffled.begin(), shuffled.end(), size_t{0});
+  std::vector<WorkUnit> shuffled = schedule_probes(probes);
   std::mt19937_64 random(seed);
   analysis::seeded_shuffle(shuffled, random);
 
   using Kind = std::pair<std::string, bool>;
-  const auto kind_of = [&](size_t index) {
-    return Kind(probes[index].family, probes[index].is_control);
+  const auto kind_of = [&](const WorkUnit& unit) {
+    const Probe& first = probes[unit.front()];
+    return Kind(first.family, first.is_control);
   };
   std::map<Kind, size_t> sizes, placed;
-  for (const size_t index : shuffled) ++sizes[kind_of(index)];
-  std::vector<std::pair<double, size_t>> order;  // how far through its kind, which probe
-  for (const size_t index : shuffled) {
-    const Kind kind = kind_of(index);
-    order.emplace_back(static_cast<double>(placed[kind]++) / static_cast<double>(sizes[kind]),
-                       index);
+  for (const WorkUnit& unit : shuffled) sizes[kind_of(unit)] += unit.size();
+  std::vector<std::pair<double, const WorkUnit*>> order;  // how far through its kind, what
+  for (const WorkUnit& unit : shuffled) {
+    const Kind kind = kind_of(unit);
+    order.emplace_back(static_cast<double>(placed[kind]) / static_cast<double>(sizes[kind]), &unit);
+    placed[kind] += unit.size();
   }
   std::stable_sort(order.begin(), order.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<Probe> mixed;
-  for (const auto& [share, index] : order) mixed.push_back(std::move(probes[index]));
+  for (const auto& [share, unit] : order) {
+    for (const size_t index : *unit) mixed.push_back(std::move(probes[index]));
+  }
   return mixed;
 }
 

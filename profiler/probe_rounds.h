@@ -14,7 +14,8 @@ namespace headscope::profiler {
 
 // Families, and the controls of each, in equal steps: after any number of probes about the same
 // share of each has been put, and at least one of each before the second of any that is larger.
-// Within a family the order is random. Ids stay.
+// Within a family the order is random, but for questions of one context, which stay together
+// (probe_schedule.h). Ids stay.
 [[nodiscard]] std::vector<Probe> mixed_order(std::vector<Probe> probes, uint64_t seed);
 
 // Numbers of probes, ascending, the last `num_probes`. The first is `min_probes` rounded up to

@@ -150,9 +150,10 @@ class Run {
     for (;;) {
       const int64_t next = ranks_.draw(round + "units");
       if (next >= static_cast<int64_t>(units.size())) break;
+      if (progress_.interrupted()) return false;
       WorkUnit unit = units[static_cast<size_t>(next)];
       for (size_t& index : unit) index += begin;
-      if (!finish_unit(unit)) return false;
+      finish_unit(unit);
     }
     // Other machines see what they share a folder for only once it is on the disk.
     if (ranks_.size() > 1) log_->sync();
@@ -183,24 +184,20 @@ class Run {
     return "go on";
   }
 
-  // False where it was interrupted.
-  bool finish_unit(const WorkUnit& unit) {
-    if (progress_.interrupted()) return false;
-    for (Trial& trial : read_unit(unit)) keep(std::move(trial));
-    report_progress();
-    return true;
-  }
-
-  void keep(Trial trial) {
+  void finish_unit(const WorkUnit& unit) {
+    std::vector<Trial> fresh = read_unit(unit);
     if (log_ != nullptr) {
-      log_->append({trial});
+      log_->append(fresh);
       if (seconds_since(synced_) > options_.save_every_seconds) {
         log_->sync();
         synced_ = Clock::now();
       }
     }
-    static_cast<void>(ranks_.draw(scope_ + "done"));
-    trials_.emplace(trial.address, std::move(trial));
+    for (Trial& trial : fresh) {
+      static_cast<void>(ranks_.draw(scope_ + "done"));
+      trials_.emplace(trial.address, std::move(trial));
+    }
+    report_progress();
   }
 
   // The unit's trials that are not known yet.

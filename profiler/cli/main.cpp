@@ -61,7 +61,7 @@ int run(int argc, char** argv, headscope::cli::Session& session) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  headscope::cli::install_interrupt_handler();
+  headscope::cli::take_interrupts();
   headscope::cli::Session session(argc, argv);
   try {
     return run(argc, argv, session);

@@ -28,10 +28,10 @@ struct ProfileCommand {
   std::string mix;
   bool resume = false;
   bool default_scores = true;
-  int64_t compare_exact = -1;  // probes; -1 = default_comparison()
   bool until_stable = false;
   int64_t max_probes = 512;
   analysis::StopOptions stop;
+  int64_t compare_exact = -1;  // probes; -1 = default_comparison()
   ProbeOptions probes;
   profiler::ProfileOptions run;
 };
@@ -85,6 +85,13 @@ void dry_run(Session& session, ProfileCommand& command) {
   emit_estimate(session, command.model, size);
 }
 
+std::unique_ptr<profiler::RankGroup> join(const Session& session,
+                                          const profiler::RankPlace& place) {
+  auto ranks = profiler::join_ranks(place, [&] { return session.console.interrupted(); });
+  if (!ranks) throw Interrupted("interrupted: not all ranks had come, nothing was done");
+  return ranks;
+}
+
 // How far shared mode agrees with exact mode goes into the profile.
 void add_mode_agreement(const profiler::MeasuredModel& model,
                         const profiler::PromptWriter& writer,
@@ -96,13 +103,6 @@ void add_mode_agreement(const profiler::MeasuredModel& model,
   const Json agreement = mode_agreement_json(compare_with_exact(
       model, build_exact_twins(command.probes, writer), profile, command.run, count, session));
   profile.provenance.options[kModeAgreementOption] = agreement.dump();
-}
-
-std::unique_ptr<profiler::RankGroup> join(const Session& session,
-                                          const profiler::RankPlace& place) {
-  auto ranks = profiler::join_ranks(place, [&] { return session.console.interrupted(); });
-  if (!ranks) throw Interrupted("interrupted: not all ranks had come, nothing was done");
-  return ranks;
 }
 
 // The probes of the run; of an open-ended one the most, in the order in which they are put.
@@ -152,10 +152,6 @@ void measure(Session& session, ProfileCommand& command, profiler::RankGroup& ran
 
 void settle_stop(ProfileCommand& command) {
   if (!command.until_stable) return;
-  if (command.probes.is_shared()) {
-    throw InputError("--until-stable", "--mode exact", "--mode shared",
-                     "Questions that share a context are put together, not one by one.");
-  }
   command.probes.grow_to(command.max_probes);
   command.stop.seed = command.probes.request.grid.seed;
   command.run.until_stable = command.stop;

@@ -21,6 +21,8 @@ Json result_json(const profiler::ProfileOutcome& outcome, uint64_t seed) {
             {"audit", audit_json(profiler::audit_probes(profile))},
             {"trust", trust_json(profile, seed)}};
   json["stability"] = json["trust"]["stability"];
+  const Json& until_stable = json["trust"]["until_stable"];
+  if (!until_stable.is_null()) json["stability"]["until_stable"] = until_stable;
   if (const auto mode = profile.provenance.options.find("mode");
       mode != profile.provenance.options.end()) {
     json["mode"] = mode->second;
@@ -28,8 +30,6 @@ Json result_json(const profiler::ProfileOutcome& outcome, uint64_t seed) {
   if (const Json agreement = stored_mode_agreement(profile.provenance); agreement.is_object()) {
     json["mode_agreement"] = agreement;
   }
-  const Json& until_stable = json["trust"]["until_stable"];
-  if (!until_stable.is_null()) json["stability"]["until_stable"] = until_stable;
   for (const auto& [name, table] : profile.scores) {
     Json heads = Json::array();
     for (const analysis::RankedHead& head : analysis::rank_heads(table.mean)) {

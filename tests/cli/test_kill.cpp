@@ -47,7 +47,7 @@ Ending run_for(const std::vector<std::string>& arguments,
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   const int code = child.wait();
-  ending.killed = code < 0;
+  ending.killed = code == -SIGKILL;
   ending.exit_code = code;
   return ending;
 }
