@@ -152,6 +152,10 @@ void measure(Session& session, ProfileCommand& command, profiler::RankGroup& ran
 
 void settle_stop(ProfileCommand& command) {
   if (!command.until_stable) return;
+  if (command.probes.is_shared()) {
+    throw InputError("--until-stable", "--mode exact", "--mode shared",
+                     "Questions that share a context are put together, not one by one.");
+  }
   command.probes.grow_to(command.max_probes);
   command.stop.seed = command.probes.request.grid.seed;
   command.run.until_stable = command.stop;
