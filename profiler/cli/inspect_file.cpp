@@ -14,6 +14,7 @@
 #include "outputs/plan_file.h"
 #include "outputs/plan_json.h"
 #include "outputs/profile_file.h"
+#include "profiler/cli/audit_text.h"
 #include "profiler/cli/curve_report.h"
 #include "profiler/cli/evaluation_table.h"
 #include "profiler/cli/plan_text.h"
@@ -87,6 +88,9 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
     json["error_curves"][name] = curves_json(curves, profile.model.shape.num_layers);
     text << curves_text(name, curves, profile.model.shape.num_layers);
   }
+  const profiler::ProbeAudit audit = profiler::audit_probes(profile);
+  json["audit"] = audit_json(audit);
+  text << audit_text(audit);
   json["trust"] = trust_json(profile, session.common.seed);
   text << "how far to trust it\n" << trust_text(json["trust"]);
   session.emit(json, text.str());

@@ -69,6 +69,7 @@ void ProbeOptions::validate() const {
     throw InputError("probes", "at least one context length and one depth", "none");
   }
   static_cast<void>(request_of(*this));
+  static_cast<void>(profiler::probes_per_length(request));  // names families
 }
 
 int64_t ProbeOptions::num_probes() const {

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "analysis/head_ranking.h"
+#include "profiler/cli/audit_text.h"
 #include "profiler/cli/trust_report.h"
 
 namespace headscope::cli {
@@ -10,9 +11,13 @@ namespace {
 
 Json result_json(const profiler::ProfileOutcome& outcome, uint64_t seed) {
   const HeadProfile& profile = outcome.profile;
-  Json json{{"num_probes", profile.probes.size()}, {"num_successful", profile.num_successful()},
-            {"num_resumed", outcome.num_resumed},  {"scores", Json::object()},
-            {"stability", Json::object()},         {"seconds", profile.provenance.seconds},
+  Json json{{"num_probes", profile.probes.size()},
+            {"num_successful", profile.num_successful()},
+            {"num_resumed", outcome.num_resumed},
+            {"scores", Json::object()},
+            {"stability", Json::object()},
+            {"seconds", profile.provenance.seconds},
+            {"audit", audit_json(profiler::audit_probes(profile))},
             {"trust", trust_json(profile, seed)}};
   json["stability"] = json["trust"]["stability"];
   for (const auto& [name, table] : profile.scores) {
@@ -39,7 +44,7 @@ std::string result_text(const HeadProfile& profile, const Json& json, const std:
     }
     text << "\n";
   }
-  text << trust_text(json["trust"], "");
+  text << audit_text(profiler::audit_probes(profile)) << trust_text(json["trust"], "");
   if (profile.num_successful() == 0) {
     text << "No probe was answered: the scores are empty. Try shorter contexts "
             "(--context-lengths), or\n"

@@ -29,8 +29,10 @@ def pred(record, max_length):
     ids = tokenizer(prompt, truncation=False, add_special_tokens=False).input_ids
     if len(ids) > max_length:
         half = int(max_length / 2)
-        prompt = (tokenizer.decode(ids[:half], skip_special_tokens=True)
-                  + tokenizer.decode(ids[-half:], skip_special_tokens=True))
+        # Where a checkpoint asks for it, transformers also tidies spaces before punctuation up.
+        prompt = "".join(tokenizer.decode(part, skip_special_tokens=True,
+                                          clean_up_tokenization_spaces=False)
+                         for part in (ids[:half], ids[-half:]))
     return tokenizer(prompt, truncation=False, add_special_tokens=False).input_ids
 
 
