@@ -143,22 +143,26 @@ class PanelDrawing {
     }
   }
 
-  void draw_line(const FrontierLine& line, size_t index) {
+  // Lines stand a little beside each other, so that intervals of one retention do not cover up.
+  void draw_line(const FrontierLine& line, size_t index, size_t num_lines) {
+    const double step = std::min(3.0, 14.0 / static_cast<double>(num_lines));
+    const double beside =
+        step * (static_cast<double>(index) - 0.5 * static_cast<double>(num_lines - 1));
     std::vector<FrontierPoint> points = line.points;
     std::sort(points.begin(), points.end(), [](const FrontierPoint& a, const FrontierPoint& b) {
       return a.retention < b.retention;
     });
     for (size_t i = 0; i < points.size(); ++i) {
       const FrontierPoint& point = points[i];
-      const double at = x(point.retention);
+      const double at = x(point.retention) + beside;
       canvas_.line(at, y(point.low), at, y(point.high), 0.7, colour_of(index));
       if (i > 0) {
-        canvas_.line(x(points[i - 1].retention), y(points[i - 1].accuracy), at, y(point.accuracy),
-                     1.5, colour_of(index));
+        canvas_.line(x(points[i - 1].retention) + beside, y(points[i - 1].accuracy), at,
+                     y(point.accuracy), 1.5, colour_of(index));
       }
     }
     for (const FrontierPoint& point : points) {
-      draw_mark(canvas_, x(point.retention), y(point.accuracy), index);
+      draw_mark(canvas_, x(point.retention) + beside, y(point.accuracy), index);
     }
   }
 
@@ -248,7 +252,7 @@ void write_frontier_picture(const std::vector<FrontierPanel>& panels,
     drawing.draw_full(panels[i].full);
     for (const FrontierLine& line : panels[i].lines) {
       const auto name = std::find(names.begin(), names.end(), line.name);
-      drawing.draw_line(line, static_cast<size_t>(name - names.begin()));
+      drawing.draw_line(line, static_cast<size_t>(name - names.begin()), names.size());
     }
   }
   static_cast<void>(draw_legend(&canvas, names, width, legend));

@@ -1,6 +1,8 @@
 // `evaluate` through the program, its pictures and its tables, on a planted model whose retrieval
 // head is layer 2, head 1.
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "profiler/planted_model.h"
@@ -181,7 +183,7 @@ TEST_CASE("evaluate resumes only the run that it left", "[cli]") {
   // What an interrupted run of these options would have left.
   std::filesystem::rename(job.out, job.out + ".partial");
   std::vector<std::string> other = options;
-  other[5] = "3";
+  std::replace(other.begin(), other.end(), std::string("2"), std::string("3"));  // samples
   other.push_back("--resume");
   const ProgramResult refused = job.evaluate(other);
   CHECK(refused.exit_code == 2);

@@ -90,8 +90,6 @@ TEST_CASE("compression saves bytes, equally for every method at one retention", 
   // The planted head's own window finds the needle; the last tokens alone do not hold it.
   CHECK(row_of(evaluation, "compresskv", 0.5).accuracy >
         row_of(evaluation, "streaming", 0.25).accuracy);
-  CHECK(row_of(evaluation, "compresskv", 0.25).accuracy >
-        row_of(evaluation, "random", 0.25).accuracy);
 }
 
 TEST_CASE("a sample's answer does not depend on the settings beside it", "[profiler]") {
@@ -222,6 +220,21 @@ TEST_CASE("random tokens are drawn anew for every sample and the same in every r
   for (size_t i = 0; i < first.samples.size(); ++i) {
     CHECK(first.samples[i].response == again.samples[i].response);
   }
+  options.seed = 1;
+  const Evaluation other = run(planted, samples, options).evaluation;
+  options.methods = {"streaming"};
+  const Evaluation beside = run(planted, samples, options).evaluation;
+  const auto responses = [](const Evaluation& evaluation, const std::string& method) {
+    std::vector<std::string> all;
+    for (const EvaluationSample& sample : evaluation.samples) {
+      if (sample.method == method) all.push_back(sample.response);
+    }
+    return all;
+  };
+  CHECK(responses(other, "random") != responses(first, "random"));
+  CHECK(responses(other, "random") != responses(beside, "streaming"));
+  // Whatever else is run.
+  CHECK(responses(other, "random") == responses(beside, "random"));
 }
 
 TEST_CASE("every row but the control says what it costs, once per timed sample", "[profiler]") {
@@ -252,10 +265,10 @@ TEST_CASE("every row but the control says what it costs, once per timed sample",
 
 TEST_CASE("compressed without its question, a context is kept as if nobody asked", "[profiler]") {
   const PlantedSetup planted;
-  std::vector<TaskSample> samples = needle_samples(planted, 6);
+  std::vector<TaskSample> samples = needle_samples(planted, 12);
   EvaluateOptions options;
   options.methods = {"compresskv", "streaming"};
-  options.retentions = {1.0, 0.3};
+  options.retentions = {1.0, 0.05};
   options.timed_samples = 0;
   const Evaluation aware = run(planted, samples, options).evaluation;
   options.question_agnostic = true;
@@ -266,10 +279,11 @@ TEST_CASE("compressed without its question, a context is kept as if nobody asked
   CHECK(row_of(agnostic, "full", 1.0).accuracy == row_of(aware, "full", 1.0).accuracy);
   CHECK(row_of(agnostic, "compresskv", 1.0).accuracy == row_of(aware, "full", 1.0).accuracy);
   // The budget is the context's.
-  CHECK(row_of(agnostic, "compresskv", 0.3).budget_tokens <
-        row_of(aware, "compresskv", 0.3).budget_tokens);
-  // The planted head finds what the question names; without it the window shows it nothing.
-  CHECK(row_of(aware, "compresskv", 0.3).accuracy > row_of(agnostic, "compresskv", 0.3).accuracy);
+  CHECK(row_of(agnostic, "compresskv", 0.05).budget_tokens <
+        row_of(aware, "compresskv", 0.05).budget_tokens);
+  // Words are one token, and with the question in the prompt the first token has seen all of it.
+  CHECK(row_of(aware, "compresskv", 0.05).accuracy >= 0.4);
+  CHECK(row_of(agnostic, "compresskv", 0.05).accuracy <= 0.2);
 
   samples.front().context_tokens = 0;
   CHECK_THROWS_WITH(run(planted, samples, options), Catch::Contains("question follows"));
