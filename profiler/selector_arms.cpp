@@ -49,8 +49,8 @@ std::vector<std::vector<int64_t>> drawn_heads(const ModelShape& shape,
 }  // namespace
 
 std::string SelectorArm::label() const {
-  const std::string number = num_heads == kEveryHead ? kAll : std::to_string(num_heads);
-  const std::string who = selector == kAll ? "all-heads" : selector + "-" + number;
+  const std::string who =
+      num_heads == kEveryHead ? "all-heads" : selector + "-" + std::to_string(num_heads);
   return who + (has_layer_budgets ? "" : "+uniform");
 }
 

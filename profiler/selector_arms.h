@@ -22,7 +22,7 @@ struct SelectorArm {
   int64_t num_heads = 4;          // per layer, kEveryHead = all; "all" has no number
   bool has_layer_budgets = true;  // by layer errors, as compresskv; else all layers the same
 
-  // "srh-4", "random-4", "all-heads", "srh-all"; "+uniform" without budgets of layers.
+  // "srh-4", "random-4", and "all-heads" whoever chooses; "+uniform" without budgets of layers.
   [[nodiscard]] std::string label() const;
 };
 

@@ -1,6 +1,7 @@
 #include "profiler/evaluate_run.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -88,6 +89,22 @@ std::vector<PromptSize> prompt_sizes(const EvaluateCommand& command) {
   return sizes;
 }
 
+// Mean tokens per KV head of the largest compressed cache that stands beside the full one.
+int64_t largest_budget(const EvaluateCommand& command, int64_t longest_context) {
+  int64_t largest = 0;
+  for (const int64_t budget : command.run.budgets) largest = std::max(largest, budget);
+  for (const double retention : command.run.retentions) {
+    largest =
+        std::max<int64_t>(largest, std::llround(retention * static_cast<double>(longest_context)));
+  }
+  for (const std::string& path : command.plans) {
+    const BudgetPlan plan = outputs::read_plan(path);
+    largest = std::max(largest, plan.lint.nominal_tokens / plan.model.shape.num_kv_heads /
+                                    plan.model.shape.num_layers);
+  }
+  return largest;
+}
+
 profiler::RunSize run_size(const EvaluateCommand& command) {
   const profiler::EvaluateOptions& run = command.run;
   const auto sizes = static_cast<int64_t>(std::max(run.retentions.size(), run.budgets.size()));
@@ -104,7 +121,7 @@ profiler::RunSize run_size(const EvaluateCommand& command) {
         (alone + sizes) * prompt.answer_tokens + timed * profiler::CostOptions().decode_tokens;
   }
   size.chunk_tokens = run.chunk_tokens;
-  size.compresses = true;
+  size.compressed_tokens = largest_budget(command, size.longest_context);
   return size;
 }
 

@@ -17,6 +17,7 @@
 #include "profiler/cli/audit_text.h"
 #include "profiler/cli/curve_report.h"
 #include "profiler/cli/evaluation_table.h"
+#include "profiler/cli/mode_report.h"
 #include "profiler/cli/plan_text.h"
 #include "profiler/cli/trust_report.h"
 
@@ -72,9 +73,13 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
   const HeadProfile profile = outputs::read_profile(path);
   std::ostringstream text;
   text << path << ": a head profile\n"
-       << model_line(profile.model) << made_line(profile.provenance);
+       << model_line(profile.model) << made_line(profile.provenance)
+       << mode_text(profile.provenance, "  ");
   json["model"] = model_json(profile.model);
   json["provenance"] = provenance_json(profile.provenance);
+  if (const Json agreement = stored_mode_agreement(profile.provenance); agreement.is_object()) {
+    json["mode_agreement"] = agreement;
+  }
   json["num_probes"] = profile.probes.size();
   json["num_successful"] = profile.num_successful();
   json["scores"] = Json::array();

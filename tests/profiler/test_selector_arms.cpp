@@ -51,10 +51,10 @@ std::vector<std::string> labels_of(const std::vector<SelectorArm>& arms) {
 TEST_CASE("arms are every combination of what was asked for, each once", "[profiler]") {
   using Labels = std::vector<std::string>;
   CHECK(expand_arms({}, {}, {}).empty());
-  CHECK(labels_of(expand_arms({}, {"1", "all"}, {})) == Labels{"srh-1", "srh-all"});
+  CHECK(labels_of(expand_arms({}, {"1", "all"}, {})) == Labels{"srh-1", "all-heads"});
   CHECK(labels_of(expand_arms({}, {}, {"layer", "uniform"})) == Labels{"srh-4", "srh-4+uniform"});
-  // All heads have no number.
-  CHECK(labels_of(expand_arms({"all", "random", "retrieval"}, {"2", "6"}, {})) ==
+  // All heads are the same heads, whoever names them.
+  CHECK(labels_of(expand_arms({"all", "random", "retrieval"}, {"2", "6", "all"}, {})) ==
         Labels{"all-heads", "random-2", "random-6", "retrieval-2", "retrieval-6"});
   CHECK_THROWS_WITH(expand_arms({}, {"0"}, {}), Catch::Contains("--arm-heads"));
   CHECK_THROWS_WITH(expand_arms({}, {"2x"}, {}), Catch::Contains("2x"));
