@@ -2,9 +2,11 @@
 
 #include "analysis/head_ranking.h"
 #include "outputs/atomic_file.h"
+#include "outputs/file_kind.h"
 #include "outputs/input_error.h"
 #include "outputs/profile_file.h"
 #include "profiler/cli/commands.h"
+#include "profiler/cli/evaluation_pictures.h"
 
 namespace headscope::cli {
 namespace {
@@ -14,6 +16,7 @@ struct HeatmapCommand {
   std::string score = "srh";
   std::string out;
   int64_t mark_top = 0;
+  EvaluationPicture evaluation;
 };
 
 // The score's unit, as the colour bar words it.
@@ -26,6 +29,9 @@ std::string score_label(const std::string& score) {
 void run_heatmap(Session& session, const HeatmapCommand& command) {
   session.apply_common();
   outputs::check_output_path(command.out, session.common.force);
+  if (outputs::describe_file(command.profile).kind == outputs::FileKind::kEvaluation) {
+    return draw_evaluation(session, command.evaluation, command.profile, command.out);
+  }
   const HeadProfile profile = outputs::read_profile(command.profile);
   const auto table = profile.scores.find(command.score);
   if (table == profile.scores.end()) {
@@ -53,12 +59,14 @@ void run_heatmap(Session& session, const HeatmapCommand& command) {
 
 void setup_heatmap(CLI::App& app, Session& session) {
   auto command = std::make_shared<HeatmapCommand>();
-  CLI::App* sub = app.add_subcommand("heatmap", "Draws a profile's heads: layer x head");
-  sub->add_option("profile", command->profile, "The profile")->required();
+  CLI::App* sub =
+      app.add_subcommand("heatmap", "Draws a profile's heads, layer x head, or an evaluation");
+  sub->add_option("profile", command->profile, "The profile, or an evaluation")->required();
   sub->add_option("--score", command->score, "Which score to draw")->capture_default_str();
   sub->add_option("--out", command->out, "PNG or SVG, by extension")->required();
   sub->add_option("--mark-top", command->mark_top, "Outline the N best heads")
       ->check(CLI::NonNegativeNumber);
+  add_evaluation_picture_options(*sub, command->evaluation);
   add_common_options(*sub, session, {Takes::kOutput});
   sub->callback([command, &session] { run_heatmap(session, *command); });
 }

@@ -16,6 +16,7 @@
 #include "outputs/profile_file.h"
 #include "profiler/cli/audit_text.h"
 #include "profiler/cli/curve_report.h"
+#include "profiler/cli/evaluation_table.h"
 #include "profiler/cli/mode_report.h"
 #include "profiler/cli/plan_text.h"
 #include "profiler/cli/trust_report.h"
@@ -117,10 +118,12 @@ void inspect_evaluation(const Session& session, const std::string& path, Json js
   json["provenance"] = provenance_json(evaluation.provenance);
   json["num_rows"] = evaluation.rows.size();
   json["num_samples"] = evaluation.samples.size();
+  json["rows"] = rows_json(evaluation);
   session.emit(json, path + ": an evaluation\n" + model_line(evaluation.model) +
                          made_line(evaluation.provenance) + "  rows         " +
                          std::to_string(evaluation.rows.size()) + ", from " +
-                         std::to_string(evaluation.samples.size()) + " samples");
+                         std::to_string(evaluation.samples.size()) + " samples\n" +
+                         rows_text(evaluation));
 }
 
 void emit_foreign(const Session& session,
