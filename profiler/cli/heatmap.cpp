@@ -2,9 +2,13 @@
 
 #include "analysis/head_ranking.h"
 #include "outputs/atomic_file.h"
+#include "outputs/file_kind.h"
 #include "outputs/input_error.h"
 #include "outputs/profile_file.h"
+#include "outputs/retained_picture.h"
+#include "outputs/retained_tokens.h"
 #include "profiler/cli/commands.h"
+#include "profiler/cli/retained_report.h"
 
 namespace headscope::cli {
 namespace {
@@ -23,9 +27,25 @@ std::string score_label(const std::string& score) {
   return score + " score";
 }
 
+// The prompt's text, coloured by how often each token was kept.
+void draw_retained(const Session& session, const HeatmapCommand& command) {
+  const outputs::RetainedTokens retained = outputs::read_retained(command.profile);
+  outputs::write_retained_picture(retained, command.out, session.common.force);
+  Json json{{"out", command.out}};
+  std::string text = "wrote " + command.out;
+  if (!retained.answer_positions.empty()) {
+    json["answer_recall"] = outputs::answer_recall(retained);
+    text += "\n" + recall_text(retained);
+  }
+  session.emit(json, text);
+}
+
 void run_heatmap(Session& session, const HeatmapCommand& command) {
   session.apply_common();
   outputs::check_output_path(command.out, session.common.force);
+  if (outputs::describe_file(command.profile).kind == outputs::FileKind::kRetained) {
+    return draw_retained(session, command);
+  }
   const HeadProfile profile = outputs::read_profile(command.profile);
   const auto table = profile.scores.find(command.score);
   if (table == profile.scores.end()) {
@@ -53,8 +73,11 @@ void run_heatmap(Session& session, const HeatmapCommand& command) {
 
 void setup_heatmap(CLI::App& app, Session& session) {
   auto command = std::make_shared<HeatmapCommand>();
-  CLI::App* sub = app.add_subcommand("heatmap", "Draws a profile's heads: layer x head");
-  sub->add_option("profile", command->profile, "The profile")->required();
+  CLI::App* sub = app.add_subcommand(
+      "heatmap", "Draws a profile's heads (layer x head), or a prompt by what was kept of it");
+  sub->add_option("profile", command->profile,
+                  "The profile, or what generate --save-retained wrote")
+      ->required();
   sub->add_option("--score", command->score, "Which score to draw")->capture_default_str();
   sub->add_option("--out", command->out, "PNG or SVG, by extension")->required();
   sub->add_option("--mark-top", command->mark_top, "Outline the N best heads")
