@@ -66,6 +66,19 @@ AttentionResult causal_attention(const at::Tensor& q,
                      : tiled_attention_cpu(q, k, v, scale, attention_window);
 }
 
+AttentionResult full_attention(const at::Tensor& q,
+                               const at::Tensor& k,
+                               const at::Tensor& v,
+                               double scale) {
+  const c10::NoGradGuard no_grad;
+  check_query_key(q, k, /*batched=*/true);
+  check_value(v, k);
+  expect(k.size(2) >= 1, "k", "at least one key", "none");
+  if (q.numel() == 0) return full_attention_aten(q, k, v, scale);
+  return q.is_cuda() ? full_attention_cuda(q, k, v, scale)
+                     : tiled_full_attention_cpu(q, k, v, scale);
+}
+
 AttentionResult ragged_attention(const at::Tensor& q, const RaggedKv& kv, double scale) {
   const c10::NoGradGuard no_grad;
   expect_shape(q, "q", {{"B", kAnySize}, {"Hq", kAnySize}, {"n", kAnySize}, {"d", kAnySize}});

@@ -45,12 +45,25 @@ std::vector<int64_t> chunk_lengths(int64_t num_tokens, int64_t chunk_tokens) {
   return lengths;
 }
 
-void check_positions(int64_t first, int64_t count, int64_t limit) {
-  if (first + count <= limit) return;
+void check_positions(int64_t end, int64_t limit) {
+  if (end <= limit) return;
   throw InputError("prompt", "at most " + std::to_string(limit) + " tokens (the model's positions)",
-                   std::to_string(first + count),
+                   std::to_string(end),
                    "Shorten the prompt or the generation, or use a model with "
                    "more positions.");
+}
+
+// Rows of several sequences come as one batch entry.
+void check_rows(const ForwardOptions& options, int64_t batch, int64_t n) {
+  const auto inside = [n](int64_t row) { return row >= 0 && row < n; };
+  const bool chosen = options.logits == LogitRows::kChosen;
+  const bool sound =
+      (options.positions.empty() || std::ssize(options.positions) == n) &&
+      (!chosen || (!options.logit_rows.empty() && std::ranges::all_of(options.logit_rows, inside)));
+  if (sound && (batch == 1 || (options.positions.empty() && !chosen))) return;
+  throw std::invalid_argument(
+      "Decoder::forward: positions and logit_rows are for tokens [1, n]: n positions, rows below "
+      "n");
 }
 
 void check_token_ids(std::span<const int64_t> tokens, int64_t vocab_size) {
@@ -116,13 +129,19 @@ at::Tensor Decoder::Impl::run(const at::Tensor& tokens,
                               const ForwardOptions& options) const {
   const int64_t batch = tokens.size(0);
   const int64_t n = tokens.size(1);
-  const int64_t first = cache.next_position();
-  check_positions(first, n, position_limit);
+  const std::span<const int64_t> positions = options.positions;
+  const int64_t first = positions.empty() ? cache.next_position() : positions.front();
+  check_rows(options, batch, n);
+  check_positions(positions.empty() ? first + n : *std::ranges::max_element(positions) + 1,
+                  position_limit);
   check_mask(options.head_mask, config);
+  std::vector<RotaryTable> tables = positions.empty()
+                                        ? rotary_tables(cache, batch, n)
+                                        : std::vector<RotaryTable>{rotary.table(positions)};
   const ForwardPass pass{.batch = batch,
                          .num_tokens = n,
                          .first_position = first,
-                         .rotary = rotary_tables(cache, batch, n),
+                         .rotary = std::move(tables),
                          .cache = &cache,
                          .observer = options.observer,
                          .head_mask = options.head_mask};
@@ -135,6 +154,10 @@ at::Tensor Decoder::Impl::run(const at::Tensor& tokens,
       if (options.logits == LogitRows::kLast && n > 1) {
         hidden = last_rows(hidden, batch, n).contiguous();
         z = last_rows(z, batch, n);
+      } else if (options.logits == LogitRows::kChosen) {
+        const at::Tensor rows = at::tensor(options.logit_rows, at::kLong).to(device);
+        hidden = hidden.index_select(0, rows);
+        z = z.reshape({n, -1}).index_select(0, rows);
       }
     }
     add_projected_(hidden, z.reshape({hidden.size(0), -1}), w.output, w.output_bias);
@@ -229,7 +252,7 @@ at::Tensor Decoder::Impl::prefill(const at::Tensor& prompt,
   const int64_t batch = prompt.size(0);
   const int64_t num_tokens = prompt.size(1);
   // All checks come before the first pass: a prompt that cannot be finished is not begun.
-  check_positions(cache.next_position(), num_tokens, position_limit);
+  check_positions(cache.next_position() + num_tokens, position_limit);
   const ForwardGuard guard;
   const at::Tensor ids = prompt.to(device);
   const bool all_rows = options.logits == LogitRows::kAll;

@@ -39,6 +39,7 @@ void check_probe(const Probe& probe) {
 
 Provenance complete_provenance(Provenance provenance, const ProfileOptions& options) {
   auto& stored = provenance.options;
+  stored["mode"] = mode_name(options.mode);
   stored["scores"] = join_values(options.scores);
   stored["srh_span"] = options.srh_span == SpanChoice::kNeedle ? "needle" : "answer";
   stored["success_threshold"] = join_values(std::vector<double>{options.success_threshold});
@@ -124,10 +125,7 @@ class Run {
   }
 
   void finish_unit(const WorkUnit& unit) {
-    std::vector<Trial> fresh;
-    for (const size_t index : unit) {
-      if (trial_of(index) == nullptr) fresh.push_back(run_probe(index));
-    }
+    std::vector<Trial> fresh = read_unit(unit);
     if (log_ != nullptr) {
       log_->append(fresh);
       if (seconds_since(synced_) > options_.save_every_seconds) {
@@ -142,17 +140,40 @@ class Run {
     report_progress();
   }
 
-  Trial run_probe(size_t index) {
+  // The unit's trials that are not known yet.
+  std::vector<Trial> read_unit(const WorkUnit& unit) {
+    std::vector<Trial> fresh;
+    std::vector<size_t> asked;
+    std::vector<const Probe*> questions;
+    for (const size_t index : unit) {
+      if (trial_of(index) != nullptr) continue;
+      if (probes_[index].repeat_period > 0) {
+        fresh.push_back(read_repeated(index));
+      } else {
+        asked.push_back(index);
+        questions.push_back(&probes_[index]);
+      }
+    }
+    const std::vector<ProbeAnswer> answers = reader_.read(questions);
+    for (size_t i = 0; i < asked.size(); ++i) {
+      fresh.push_back(trial_of_answer(asked[i], answers[i]));
+    }
+    return fresh;
+  }
+
+  Trial read_repeated(size_t index) {
+    Trial trial;
+    trial.address = addresses_[index];
+    trial.gate_value = 1.0;  // nothing is asked, so nothing can be answered wrongly
+    trial.samples = score_probe(scorers_, model_.identity.shape, probes_[index],
+                                {read_repeats(model_, probes_[index], options_.chunk_tokens)});
+    return trial;
+  }
+
+  Trial trial_of_answer(size_t index, const ProbeAnswer& answer) {
     const Probe& probe = probes_[index];
     Trial trial;
     trial.address = addresses_[index];
-    if (probe.repeat_period > 0) {
-      trial.gate_value = 1.0;  // nothing is asked, so nothing can be answered wrongly
-      trial.samples = score_probe(scorers_, model_.identity.shape, probe,
-                                  {read_repeats(model_, probe, options_.chunk_tokens)});
-      return trial;
-    }
-    const ProbeAnswer answer = reader_.read(probe);
     trial.response = answer.text;
     trial.gate_value = rouge1_recall(probe.answer, answer.text);
     trial.samples = score_probe(scorers_, model_.identity.shape, probe, answer.steps);
@@ -179,6 +200,10 @@ class Run {
 };
 
 }  // namespace
+
+std::string mode_name(ProfileMode mode) {
+  return mode == ProfileMode::kShared ? "shared" : "exact";
+}
 
 void ProfileOptions::validate(const ModelShape& shape) const {
   static_cast<void>(make_scorers(scores, shape, {srh_span}));

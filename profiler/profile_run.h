@@ -25,7 +25,15 @@
 
 namespace headscope::profiler {
 
+// Each probe on its own, as published measurements are; or many needles to one haystack
+// (shared_haystack.h), which is another experiment. Which of them the probes given are is for the
+// caller to say: the mode is a part of every trial's address.
+enum class ProfileMode { kExact, kShared };
+// "exact" or "shared".
+[[nodiscard]] std::string mode_name(ProfileMode mode);
+
 struct ProfileOptions {
+  ProfileMode mode = ProfileMode::kExact;
   std::vector<std::string> scores = {"srh", "srh_paper", "srh_code", "retrieval",
                                      "r2",  "sink",      "recency"};  // default_scores()
   SpanChoice srh_span =
@@ -40,6 +48,7 @@ struct ProfileOptions {
   int64_t chunk_tokens = 128;
   bool use_draft = true;             // false: decode every token on its own (same result, slower)
   bool reuse_prefixes = true;        // keep what two prompts share, whole chunks (same result)
+  bool batch_questions = true;       // ask questions of one context in one pass (same result)
   double save_every_seconds = 30.0;  // > 0: how much work a power cut may cost
 
   // InputError names the option, its range and what was given.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <sstream>
@@ -145,7 +146,20 @@ void run_evaluate(Session& session, EvaluateCommand& command, bool retentions_gi
                                 std::max(command.run.retentions.size(), command.run.budgets.size());
     size.decode_tokens = cells * static_cast<int64_t>(command.contexts.size() * arms) * 16;
     size.chunk_tokens = command.run.chunk_tokens;
-    size.compresses = true;
+    for (const int64_t budget : command.run.budgets) {
+      size.compressed_tokens = std::max(size.compressed_tokens, budget);
+    }
+    for (const double retention : command.run.retentions) {
+      size.compressed_tokens =
+          std::max<int64_t>(size.compressed_tokens,
+                            std::llround(retention * static_cast<double>(size.longest_context)));
+    }
+    for (const std::string& path : command.plans) {
+      const BudgetPlan plan = outputs::read_plan(path);
+      size.compressed_tokens = std::max(
+          size.compressed_tokens,
+          plan.lint.nominal_tokens / plan.model.shape.num_kv_heads / plan.model.shape.num_layers);
+    }
     return emit_estimate(session, command.model, size);
   }
   if (already_complete(session, command)) return;

@@ -1,5 +1,6 @@
 #include "profiler/profile_run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -9,8 +10,10 @@
 #include "outputs/profile_file.h"
 #include "profiler/cli/commands.h"
 #include "profiler/cli/estimate.h"
+#include "profiler/cli/mode_report.h"
 #include "profiler/cli/probe_options.h"
 #include "profiler/cli/profile_result.h"
+#include "profiler/question_batch.h"
 #include "profiler/scorer_registry.h"
 
 namespace headscope::cli {
@@ -23,6 +26,7 @@ struct ProfileCommand {
   std::string mix;
   bool resume = false;
   bool default_scores = true;
+  int64_t compare_exact = -1;  // probes; -1 = default_comparison()
   ProbeOptions probes;
   profiler::ProfileOptions run;
 };
@@ -40,6 +44,12 @@ bool already_complete(Session& session, const ProfileCommand& command) {
   return true;
 }
 
+// Probes of exact mode beside a run of shared mode.
+int64_t num_compared(const ProfileCommand& command, int64_t num_questions) {
+  return command.compare_exact >= 0 ? command.compare_exact
+                                    : profiler::default_comparison(num_questions);
+}
+
 void dry_run(Session& session, ProfileCommand& command) {
   const auto source = model::open_model_source(command.model);
   command.probes.fit_to_model(model::position_limit(source->config()), session.console);
@@ -47,7 +57,29 @@ void dry_run(Session& session, ProfileCommand& command) {
   size.longest_context = command.probes.longest_context() + command.run.max_answer_tokens;
   size.prompt_tokens = command.probes.prompt_tokens();
   size.chunk_tokens = command.run.chunk_tokens;
+  if (command.probes.is_shared()) {
+    // Questions are some 40 rows each, of which 5 emit an answer.
+    size.chunk_tokens = std::max(size.chunk_tokens, profiler::kBatchRows);
+    size.logit_rows = profiler::kBatchRows / 8;
+    ProbeOptions exact = command.probes;
+    exact.mode = "exact";
+    size.prompt_tokens +=
+        num_compared(command, exact.num_probes()) * exact.prompt_tokens() / exact.num_probes();
+  }
   emit_estimate(session, command.model, size);
+}
+
+// How far shared mode agrees with exact mode goes into the profile.
+void add_mode_agreement(const profiler::MeasuredModel& model,
+                        const profiler::PromptWriter& writer,
+                        const ProfileCommand& command,
+                        Session& session,
+                        HeadProfile& profile) {
+  const int64_t count = num_compared(command, std::ssize(profile.probes));
+  if (count == 0) return;
+  const Json agreement = mode_agreement_json(compare_with_exact(
+      model, build_exact_twins(command.probes, writer), profile, command.run, count, session));
+  profile.provenance.options[kModeAgreementOption] = agreement.dump();
 }
 
 void run_profile(Session& session, ProfileCommand& command) {
@@ -56,6 +88,8 @@ void run_profile(Session& session, ProfileCommand& command) {
   command.probes.request.grid.seed = session.common.seed;
   command.run.srh_span =
       command.span == "answer" ? profiler::SpanChoice::kAnswer : profiler::SpanChoice::kNeedle;
+  command.run.mode =
+      command.probes.is_shared() ? profiler::ProfileMode::kShared : profiler::ProfileMode::kExact;
   command.run.mix = analysis::parse_family_mix(command.mix);
   command.probes.validate();
   if (session.common.dry_run) return dry_run(session, command);
@@ -83,6 +117,9 @@ void run_profile(Session& session, ProfileCommand& command) {
                       std::to_string(probes.size()) + " probes are saved in " + log.path() +
                       ". Run the same command again (--resume) to go on.");
   }
+  if (command.probes.is_shared()) {
+    add_mode_agreement(measured, writer, command, session, outcome.profile);
+  }
   outcome.profile.provenance.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   outputs::write_profile(outcome.profile, command.out, session.common.force);
@@ -104,6 +141,11 @@ void setup_profile(CLI::App& app, Session& session) {
       ->check(CLI::IsMember(profiler::scorer_names()))
       ->each([command](const std::string&) { command->default_scores = false; });
   add_probe_options(*sub, command->probes);
+  add_mode_options(*sub, command->probes);
+  sub->add_option("--compare-exact", command->compare_exact,
+                  "Shared mode: how many of its questions are also asked alone, to tell its rank "
+                  "correlation to exact mode (default: a twentieth, 4 to 24; 0 = none)")
+      ->check(CLI::NonNegativeNumber);
   sub->add_option("--span", command->span, "What srh sums over: the needle statement or the answer")
       ->check(CLI::IsMember({"needle", "answer"}))
       ->capture_default_str();

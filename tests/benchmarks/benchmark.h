@@ -21,10 +21,22 @@ struct PairedTimes {
   int64_t discarded = 0;  // the host took processor time away meanwhile
 };
 
+// The probes of a head profile: depths 0..1 x context lengths x needles.
+struct ProfileGrid {
+  int64_t depths = 10;
+  std::vector<int64_t> context_lengths = {512, 1024, 2048};
+  int64_t needles = 2;
+};
+
 struct Options {
   bool check_only = false;     // oracles on small cases, no times
   int64_t pairs = 21;          // wanted per comparison
   double most_seconds = 60.0;  // per comparison; at least 5 pairs are taken all the same
+  // Of the op "profile": a model and a Python with transformers (empty = without), and how often
+  // every way of making the profile is run.
+  std::string model, python;
+  ProfileGrid grid;
+  int64_t rounds = 3;
 };
 
 // Runs both once to warm up, then in the order ours, other, other, ours, … Pairs during which
@@ -32,6 +44,10 @@ struct Options {
 [[nodiscard]] PairedTimes time_pairs(const std::function<void()>& ours,
                                      const std::function<void()>& other,
                                      const Options& options);
+
+// Processor ticks (1/100 s) that the host gave to others, all cores together; 0 where the system
+// does not say.
+[[nodiscard]] int64_t stolen_ticks();
 
 // One line of the benchmark record (docs/cli.md). NaN = not compared.
 struct Row {
@@ -58,5 +74,6 @@ using Benchmark = std::function<std::vector<Row>(const Options& options, const R
 [[nodiscard]] const std::map<std::string, Benchmark>& benchmark_registry();
 
 std::vector<Row> benchmark_error_curve(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_profile(const Options& options, const Roofs& roofs);
 
 }  // namespace headscope::benchmarks

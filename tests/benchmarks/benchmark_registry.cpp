@@ -5,6 +5,7 @@ namespace headscope::benchmarks {
 const std::map<std::string, Benchmark>& benchmark_registry() {
   static const std::map<std::string, Benchmark> registry{
       {"error_curve", benchmark_error_curve},
+      {"profile", benchmark_profile},
   };
   return registry;
 }

@@ -18,7 +18,15 @@ double milliseconds(const std::function<void()>& work) {
       .count();
 }
 
-// Ticks that the host gave to others; 0 where the system does not say.
+double sorted_quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  return analysis::quantile(values, q);
+}
+
+constexpr int64_t kFewestPairs = 5;
+
+}  // namespace
+
 int64_t stolen_ticks() {
   std::ifstream file("/proc/stat");
   std::string line;
@@ -32,15 +40,6 @@ int64_t stolen_ticks() {
   }
   return fields ? value : 0;
 }
-
-double sorted_quantile(std::vector<double> values, double q) {
-  std::sort(values.begin(), values.end());
-  return analysis::quantile(values, q);
-}
-
-constexpr int64_t kFewestPairs = 5;
-
-}  // namespace
 
 PairedTimes time_pairs(const std::function<void()>& ours,
                        const std::function<void()>& other,
