@@ -196,6 +196,7 @@ bool inspect_file(const Session& session, const std::string& path) {
       return true;
     }
     case FileKind::kTrace:
+    case FileKind::kRetained:
     case FileKind::kDuoPattern:
     case FileKind::kTorchPickle:
       emit_foreign(session, json,

@@ -32,7 +32,7 @@ int run(int argc, char** argv, headscope::cli::Session& session) {
   for (const auto setup :
        {setup_inspect, setup_tokenize, setup_trace, setup_generate, setup_profile, setup_merge,
         setup_calibrate, setup_check_plan, setup_plan, setup_heatmap, setup_evaluate, setup_ablate,
-        setup_selftest, setup_convert}) {
+        setup_selftest, setup_convert, setup_tune}) {
     setup(app, session);
   }
   // CLI11 would only say that a command is missing.
