@@ -54,7 +54,7 @@ void check_attention(
 
 void attention_body(const Variant& variant) {
   at::manual_seed(kSeed);
-  for (const HeadShape& s : head_shapes()) {
+  for (const HeadShape& s : head_shapes(variant)) {
     check_attention(variant, s, 1, 1, 0);      // a first token
     check_attention(variant, s, 1, 301, 0);    // decode
     check_attention(variant, s, 67, 67, 0);    // prefill
@@ -70,7 +70,7 @@ void attention_body(const Variant& variant) {
   check_attention(variant, one, 1, 2500, 0);
   check_attention(variant, one, 130, 700, 260);
 }
-KERNEL_TEST_CASES("causal attention and its log-sum-exp equal float64", attention_body)
+OP_TEST_CASES("causal attention and its log-sum-exp equal float64", attention_body)
 
 void full_attention_body(const Variant& variant) {
   at::manual_seed(kSeed);
@@ -113,11 +113,11 @@ void strided_query_body(const Variant& variant) {
   CHECK(largest_gap(got.z, want.z) < kFloatTolerance);
   CHECK(largest_gap(got.lse, want.lse) < kFloatTolerance);
 }
-KERNEL_TEST_CASES("causal attention reads strided views", strided_query_body)
+OP_TEST_CASES("causal attention reads strided views", strided_query_body)
 
 void ragged_body(const Variant& variant) {
   at::manual_seed(kSeed);
-  for (const HeadShape& s : head_shapes()) {
+  for (const HeadShape& s : head_shapes(variant)) {
     for (const int64_t n : {1, 4}) {
       INFO(describe(s) << ", n " << n << ", seed " << kSeed);
       const int64_t batch = 2, rows = batch * s.num_kv_heads, hq = s.num_kv_heads * s.group;

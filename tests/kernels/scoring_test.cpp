@@ -43,7 +43,7 @@ void importance_body(const Variant& variant) {
       {WindowReduction::kSquare, WindowPooling::kNone, 1},
   }};
   size_t turn = 0;
-  for (const HeadShape& s : head_shapes()) {
+  for (const HeadShape& s : head_shapes(variant)) {
     for (const auto& [w, num_keys] :
          {std::pair<int64_t, int64_t>{8, 163}, {1, 40}, {5, 5}, {17, 700}}) {
       const WindowImportanceOptions& options = choices[turn++ % choices.size()];
@@ -81,7 +81,7 @@ KERNEL_TEST_CASES("window importance equals float64", importance_body)
 
 void spans_body(const Variant& variant) {
   at::manual_seed(kSeed);
-  for (const HeadShape& s : head_shapes()) {
+  for (const HeadShape& s : head_shapes(variant)) {
     for (const auto& [n, first] : {std::pair<int64_t, int64_t>{1, 0}, {1, 300}, {40, 200}}) {
       INFO(describe(s) << ", n " << n << ", first position " << first << ", seed " << kSeed);
       const int64_t num_keys = first + n + 5;  // keys behind the last row's position
@@ -115,7 +115,7 @@ KERNEL_TEST_CASES("span attention equals float64 with and without the log-sum-ex
 
 void top_body(const Variant& variant) {
   at::manual_seed(kSeed);
-  for (const HeadShape& s : head_shapes()) {
+  for (const HeadShape& s : head_shapes(variant)) {
     INFO(describe(s) << ", seed " << kSeed);
     const int64_t n = 3, first = 290, top_n = 6;
     const at::Tensor q =
