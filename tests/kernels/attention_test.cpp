@@ -100,7 +100,7 @@ void full_attention_body(const Variant& variant) {
     }
   }
 }
-KERNEL_TEST_CASES("full attention and its log-sum-exp equal float64", full_attention_body)
+OP_TEST_CASES("full attention and its log-sum-exp equal float64", full_attention_body)
 
 void strided_query_body(const Variant& variant) {
   at::manual_seed(kSeed);
