@@ -8,8 +8,8 @@
 #                                 examples/output/results-quick/, to see that everything runs
 #   examples/results.sh --tables  only writes the tables anew, from what is measured so far
 #
-# SAMPLES, METHODS and OUT (a folder) in the environment change what is run; each OUT keeps the
-# settings that it was begun with.
+# SAMPLES, METHODS, MODEL and OUT (a folder) in the environment change what is run; each OUT keeps
+# the settings that it was begun with.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,7 +20,7 @@ case "$mode" in
   *) printf 'results.sh: expected --quick, --tables or nothing, found "%s"\n' "$mode" >&2; exit 2 ;;
 esac
 headscope=${HEADSCOPE:-build/headscope}
-model=examples/models/SmolLM2-135M-Instruct.Q4_1.gguf
+model=${MODEL:-examples/models/SmolLM2-135M-Instruct.Q4_1.gguf}
 mkdir -p "$out"
 
 methods=${METHODS:-compresskv,snapkv,streaming}
@@ -63,7 +63,7 @@ evaluate() {
 
 measure() {
   if [[ ! -x $headscope ]]; then examples/setup.sh --build; fi
-  examples/get_smollm2.sh
+  if [[ -z ${MODEL:-} ]]; then examples/get_smollm2.sh; fi
   step "Head scores"
   "$headscope" profile "$model" --out "$out/profile.h5" --scores srh,retrieval,r2,echo,induction \
     "${probes[@]}" --resume > "$out/profile.txt"
@@ -96,7 +96,7 @@ section() {
 }
 
 tables() {
-  printf 'SmolLM2-135M-Instruct, %s prompts a cell; the same prompts for every method. ' "$samples"
+  printf '%s, %s prompts a cell; the same prompts for every method. ' "$(basename "$model")" "$samples"
   printf '`random` keeps tokens drawn at random, under the same bytes.\n\n'
   section needles "Needles"
   section needles-tokens "Needles at fixed numbers of tokens"

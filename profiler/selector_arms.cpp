@@ -89,6 +89,7 @@ BudgetPlan plan_for_arm(const SelectorArm& arm,
                             : std::min(arm.num_heads, shape.num_query_heads);
   if (is_score) options.score = arm.selector;
   options.selector_heads = count;
+  options.fallback = false;  // the number of heads is what the arm is about
   options.eviction = "compresskv";
   options.fallback = false;  // the arm says who chooses
   BudgetPlan plan = plan_from_profile(profile, arm.has_layer_budgets ? "compresskv" : "uniform",
