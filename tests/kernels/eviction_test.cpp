@@ -109,6 +109,11 @@ void compact_body(const Variant& variant) {
       compact(source, positions, source, 0);
       CHECK(at::equal(source.slice(0, 0, 1200), want));
       compact(source, positions.slice(0, 0, 0), source, 0);
+      // In place, every row onto its neighbour.
+      const at::Tensor all_but_first = variant.to_device(at::arange(1, 3000));
+      const at::Tensor shifted = source.slice(0, 1).clone();
+      compact(source, all_but_first, source, 0);
+      CHECK(at::equal(source.slice(0, 0, 2999), shifted));
     }
   }
 }
