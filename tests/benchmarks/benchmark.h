@@ -21,17 +21,26 @@ struct PairedTimes {
   int64_t discarded = 0;  // the host took processor time away meanwhile
 };
 
+// kWall is the record's clock. kProcessor counts the time of this process on all its threads: with
+// one thread it tells the ways apart on a machine that others use as well.
+enum class Clock { kWall, kProcessor };
+
 struct Options {
   bool check_only = false;     // oracles on small cases, no times
   int64_t pairs = 21;          // wanted per comparison
-  double most_seconds = 60.0;  // per comparison; at least 5 pairs are taken all the same
+  double most_seconds = 20.0;  // per comparison; at least 5 pairs are taken all the same
+  Clock clock = Clock::kWall;
 };
 
-// Runs both once to warm up, then in the order ours, other, other, ours, … Pairs during which
-// /proc/stat shows stolen time are taken again, up to as many as were wanted.
+// Runs both once to warm up, then in the order ours, other, other, ours, … Short work is repeated
+// within a pair until it takes a millisecond. Pairs during which /proc/stat shows stolen time are
+// taken again, up to as many as were wanted.
 [[nodiscard]] PairedTimes time_pairs(const std::function<void()>& ours,
                                      const std::function<void()>& other,
                                      const Options& options);
+
+// The shortest of a few runs.
+[[nodiscard]] double shortest_ms(const std::function<void()>& work, const Options& options);
 
 // One line of the benchmark record (docs/cli.md). NaN = not compared.
 struct Row {
@@ -47,16 +56,26 @@ struct Row {
 
 // What this machine can do, measured in the same run: best of several.
 struct Roofs {
-  double gemm_gflops = 0.0;  // float32 product of 2048 x 2048 matrices
-  double read_gbs = 0.0;     // sum over 512 MB
+  double gemm_gflops = 0.0;           // float32 product of 2048 x 2048 matrices
+  double gemm_bfloat16_gflops = 0.0;  // the same in bfloat16
+  double read_gbs = 0.0;              // sum over 512 MB
+  double copy_gbs = 0.0;              // copy of 256 MB, bytes read and written
 };
-[[nodiscard]] Roofs measure_roofs();
+[[nodiscard]] Roofs measure_roofs(const Options& options);
 
 using Benchmark = std::function<std::vector<Row>(const Options& options, const Roofs& roofs)>;
 
 // By op name. A benchmark throws std::runtime_error where our result leaves its oracle.
 [[nodiscard]] const std::map<std::string, Benchmark>& benchmark_registry();
 
+std::vector<Row> benchmark_causal_attention(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_compact_kv(const Options& options, const Roofs& roofs);
 std::vector<Row> benchmark_error_curve(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_prefill(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_ragged_attention(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_select_retained(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_span_attention(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_top_attended(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_window_importance(const Options& options, const Roofs& roofs);
 
 }  // namespace headscope::benchmarks

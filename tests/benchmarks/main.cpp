@@ -1,4 +1,5 @@
-// headscope_bench --json F [--ops LIST] [--pairs N] [--seconds S] [--threads N] | --check
+// headscope_bench --json F [--ops LIST] [--pairs N] [--seconds S] [--threads N]
+//                 [--clock wall|processor] | --check
 #include <ATen/Parallel.h>
 
 #include <chrono>
@@ -57,9 +58,13 @@ CommandLine parse(int argc, char** argv) {
       line.options.most_seconds = std::stod(value);
     } else if (option == "--threads") {
       at::set_num_threads(std::stoi(value));
+    } else if (option == "--clock" && (value == "wall" || value == "processor")) {
+      line.options.clock = value == "wall" ? Clock::kWall : Clock::kProcessor;
     } else {
       throw std::invalid_argument(
-          "expected --check or --json, --ops, --pairs, --seconds, --threads, found " + option);
+          "expected --check or --json, --ops, --pairs, --seconds, --threads, --clock "
+          "wall|processor, found " +
+          option + " " + value);
     }
   }
   if (!line.options.check_only && line.json.empty()) {
@@ -113,9 +118,13 @@ std::string today() {
 }
 
 int run(const CommandLine& line) {
-  const Roofs roofs = line.options.check_only ? Roofs{} : measure_roofs();
+  const Roofs roofs = line.options.check_only ? Roofs{} : measure_roofs(line.options);
   Json record{{"machine", machine()},
-              {"roofs", {{"gemm_gflops", roofs.gemm_gflops}, {"read_gbs", roofs.read_gbs}}},
+              {"roofs",
+               {{"gemm_gflops", roofs.gemm_gflops},
+                {"gemm_bfloat16_gflops", roofs.gemm_bfloat16_gflops},
+                {"read_gbs", roofs.read_gbs},
+                {"copy_gbs", roofs.copy_gbs}}},
               {"command", line.text},
               {"date", today()},
               {"rows", Json::array()}};
