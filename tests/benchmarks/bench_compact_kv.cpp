@@ -34,17 +34,18 @@ struct Cache {
 
   [[nodiscard]] Results ours() const {
     const int64_t count = positions.size(0);
+    const std::vector<at::Tensor> of_head(static_cast<size_t>(size.num_kv_heads), positions);
+    std::vector<int64_t> offset;
+    for (int64_t h = 0; h < size.num_kv_heads; ++h) offset.push_back(h * count);
     Results out;
     for (const at::Tensor& t : {k, v}) {
-      at::Tensor target = at::empty({size.num_kv_heads * count, size.head_dim}, t.options());
-      for (int64_t h = 0; h < size.num_kv_heads; ++h) {
-        kernels::compact_kv(t[h], positions, target, h * count);
-      }
+      const at::Tensor target = at::empty({size.num_kv_heads * count, size.head_dim}, t.options());
+      kernels::compact_layer_kv(t.unsqueeze(0), of_head, target, offset);
       out.push_back(target.view({size.num_kv_heads, count, -1}));
     }
     return out;
   }
-  // Best first, the window behind: ranked() brings ours into that order.
+  // Best first, the window behind: sorted_rows() takes the order away.
   [[nodiscard]] Results peer() const {
     const at::Tensor index =
         past.view({1, 1, kept, 1}).expand({1, size.num_kv_heads, kept, size.head_dim});

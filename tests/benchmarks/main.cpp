@@ -76,17 +76,28 @@ CommandLine parse(int argc, char** argv) {
   return line;
 }
 
+const char* name_of(kernels::InstructionSet set) {
+  switch (set) {
+    case kernels::InstructionSet::kAvx512Bf16:
+      return "avx512_bf16";
+    case kernels::InstructionSet::kAvx512:
+      return "avx512";
+    case kernels::InstructionSet::kAvx2:
+      return "avx2";
+    case kernels::InstructionSet::kPortable:
+      break;
+  }
+  return "portable";
+}
+
 Json machine() {
   std::string name = "unknown";
   std::ifstream file("/proc/cpuinfo");
   for (std::string text; std::getline(file, text);) {
     if (text.rfind("model name", 0) == 0) name = text.substr(text.find(": ") + 2);
   }
-  const kernels::InstructionSet set = kernels::instruction_set();
   return {{"cpu", name},
-          {"instruction_set", set == kernels::InstructionSet::kAvx512 ? "avx512"
-                              : set == kernels::InstructionSet::kAvx2 ? "avx2"
-                                                                      : "portable"},
+          {"instruction_set", name_of(kernels::instruction_set())},
           {"threads", at::get_num_threads()}};
 }
 
