@@ -1,22 +1,24 @@
-// Row copies of kept positions. Kept rows lie anywhere in a large cache, so each row's memory is
-// asked for some rows ahead.
+// Row copies of kept positions.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <string>
 
 #include "kernels/cpu_ops.h"
 #include "kernels/tensor_check.h"
+#include "kernels/tile_kernels.h"
 #include "kernels/tile_reader.h"
 
 namespace headscope::kernels {
 namespace {
 
 constexpr int64_t kBytesPerTask = 1 << 18;
-constexpr int64_t kRowsAhead = 4;
-constexpr int64_t kLineBytes = 64;
+// Targets above this leave the caches before anything reads them again: written past them, which
+// saves reading the lines first.
+constexpr int64_t kStreamedBytes = 1 << 20;
 
 struct Copy {
   const char* source;
@@ -25,12 +27,13 @@ struct Copy {
   int64_t source_stride, target_stride, row_bytes;  // bytes
 
   // Rows [begin, end) of the target, which share no memory with the source.
-  void rows(int64_t begin, int64_t end) const {
-    for (int64_t i = begin; i < end; ++i) {
-      const char* ahead = source + position[std::min(i + kRowsAhead, end - 1)] * source_stride;
-      for (int64_t byte = 0; byte < row_bytes; byte += kLineBytes) __builtin_prefetch(ahead + byte);
-      copy_row(source + position[i] * source_stride, target + i * target_stride);
-    }
+  void rows(int64_t begin, int64_t end, bool stream) const {
+    const bool aligned = (reinterpret_cast<uintptr_t>(target) | static_cast<uintptr_t>(row_bytes) |
+                          static_cast<uintptr_t>(target_stride)) %
+                             kStreamAlignment ==
+                         0;
+    tile_kernels().copy_rows(source, source_stride, position + begin, end - begin, row_bytes,
+                             stream && aligned, target + begin * target_stride, target_stride);
   }
 
   // Ascending positions and a target in front of them: what is overwritten was read before.
@@ -39,17 +42,6 @@ struct Copy {
       std::memmove(target + i * target_stride, source + position[i] * source_stride,
                    static_cast<size_t>(row_bytes));
     }
-  }
-
- private:
-  // A row is a few cache lines: the library's choice of a method would take as long as the copy.
-  void copy_row(const char* from, char* to) const {
-    int64_t byte = 0;
-    for (; byte + kLineBytes <= row_bytes; byte += kLineBytes) {
-      __builtin_memcpy(to + byte, from + byte, kLineBytes);
-    }
-    if (byte < row_bytes)
-      std::memcpy(to + byte, from + byte, static_cast<size_t>(row_bytes - byte));
   }
 };
 
@@ -95,8 +87,9 @@ void compact_kv_cpu(const at::Tensor& source,
     copy.rows_in_place(count);
     return;
   }
+  const bool stream = count * copy.row_bytes >= kStreamedBytes;
   at::parallel_for(0, count, kBytesPerTask / copy.row_bytes + 1,
-                   [&](int64_t begin, int64_t end) { copy.rows(begin, end); });
+                   [&](int64_t begin, int64_t end) { copy.rows(begin, end, stream); });
 }
 
 void compact_layer_kv_cpu(const at::Tensor& source,
@@ -125,13 +118,14 @@ void compact_layer_kv_cpu(const at::Tensor& source,
          rows.stride(2) * bytes, target.stride(0) * bytes, d * bytes});
     first.push_back(first.back() + count);
   }
+  const bool stream = first.back() * d * bytes >= kStreamedBytes;
   at::parallel_for(
       0, first.back(), kBytesPerTask / (d * bytes) + 1, [&](int64_t begin, int64_t end) {
         auto r = static_cast<size_t>(std::upper_bound(first.begin(), first.end(), begin) -
                                      first.begin() - 1);
         for (; begin < end; ++r) {
           const int64_t last = std::min(end, first[r + 1]);
-          copies[r].rows(begin - first[r], last - first[r]);
+          copies[r].rows(begin - first[r], last - first[r], stream);
           begin = last;
         }
       });

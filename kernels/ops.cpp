@@ -203,11 +203,15 @@ void compact_layer_kv(const at::Tensor& source,
                {{"B", kAnySize}, {"Hkv", kAnySize}, {"S", kAnySize}, {"d", kAnySize}});
   const auto rows = static_cast<size_t>(source.size(0) * source.size(1));
   check_target(target, source);
-  expect(!source.is_alias_of(target), "target", "other storage than source's", "the same");
-  expect(positions.size() == rows, "positions", "one tensor per (sequence, KV head)",
-         std::to_string(positions.size()));
-  expect(target_offset.size() == rows, "target_offset", "one number per (sequence, KV head)",
-         std::to_string(target_offset.size()));
+  if (source.is_alias_of(target)) {
+    expect(false, "target", "other storage than source's", "the same");
+  }
+  if (positions.size() != rows || target_offset.size() != rows) {  // words only where they are used
+    expect(positions.size() == rows, "positions", "one tensor per (sequence, KV head)",
+           std::to_string(positions.size()));
+    expect(false, "target_offset", "one number per (sequence, KV head)",
+           std::to_string(target_offset.size()));
+  }
   for (size_t r = 0; r < rows; ++r) {
     check_compaction(source, positions[r], target, target_offset[r]);
   }

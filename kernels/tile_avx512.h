@@ -41,6 +41,8 @@ struct Avx512 {
   static void store_part(float* p, Reg x, int64_t count) {
     _mm512_mask_storeu_ps(p, first(count), x);
   }
+  static void stream(float* p, Reg x) { _mm512_stream_ps(p, x); }
+  static void end_streams() { _mm_sfence(); }
   static Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static Reg sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
   static Reg mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }

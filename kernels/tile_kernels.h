@@ -20,6 +20,8 @@ inline constexpr int64_t kTileKeys = 128;
 // collect_at_least() may write this many numbers behind those that it found.
 inline constexpr int64_t kCollectSlack = 16;
 
+inline constexpr int64_t kStreamAlignment = 64;
+
 // Keys or values of one KV head as they lie in memory.
 struct KvRows {
   const void* data = nullptr;
@@ -142,6 +144,17 @@ struct TileKernels {
                                   int64_t count,
                                   const float* rescale,
                                   float* out);
+
+  // Target row i = source row position[i], `row_bytes` each; strides in bytes. `stream`: past the
+  // caches, for targets aligned to kStreamAlignment whose rows are a multiple of it.
+  void (*copy_rows)(const char* source,
+                    int64_t source_stride,
+                    const int64_t* position,
+                    int64_t count,
+                    int64_t row_bytes,
+                    bool stream,
+                    char* target,
+                    int64_t target_stride);
 
   // Largest of count values (count >= 1).
   float (*largest)(const float* values, int64_t count);

@@ -40,6 +40,8 @@ struct Avx2 {
     store(padded, x);
     for (int64_t i = 0; i < count; ++i) p[i] = padded[i];
   }
+  static void stream(float* p, Reg x) { _mm256_stream_ps(p, x); }
+  static void end_streams() { _mm_sfence(); }
   static Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
   static Reg mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }

@@ -1,8 +1,8 @@
 // The tile kernels over a vector type, included by one .cpp per instruction set. `V` offers: Reg,
 // kWidth; register blocking: kMaxRows (rows of add_values), kDotRows (of dot_logits), kLaneRegs and
 // kLaneKeys (of row_logits); load / load_part of float and of the two 16-bit types, store /
-// store_part, zero, set1, add, sub, mul, max, fma, reductions, exp2, transpose, at_least and
-// store_lanes.
+// store_part, stream / end_streams, zero, set1, add, sub, mul, max, fma, reductions, exp2,
+// transpose, at_least and store_lanes.
 //
 // Everything has internal linkage, and nothing from the standard library that could be emitted out
 // of line is used: a function compiled here for AVX-512 must never be the copy that the linker
@@ -63,6 +63,7 @@ TileKernels make_tile_kernels() {
           Softmax::column_sums,
           {Values::template add_values<float>, Values::template add_values<BFloat16Bits>,
            Values::template add_values<Float16Bits>},
+          Values::copy_rows,
           Softmax::largest,
           collect_at_least<V>};
 }

@@ -60,6 +60,8 @@ struct Portable {
   static void store_part(float* p, Reg x, int64_t count) {
     for (int64_t i = 0; i < count; ++i) p[i] = x[i];
   }
+  static void stream(float* p, Reg x) { store(p, x); }
+  static void end_streams() {}
   static Reg add(Reg a, Reg b) { return a + b; }
   static Reg sub(Reg a, Reg b) { return a - b; }
   static Reg mul(Reg a, Reg b) { return a * b; }

@@ -93,6 +93,51 @@ struct TileValues {
       }
     });
   }
+
+  // Kept rows lie anywhere in a large cache: each row's memory is asked for some rows ahead.
+  static constexpr int64_t kRowsAhead = 6;
+  static constexpr int64_t kLineBytes = 64;
+  static constexpr int64_t kStep = kWidth * int64_t{sizeof(float)};
+
+  template <bool kStream>
+  static void copy_row(const char* from, int64_t row_bytes, char* to) {
+    int64_t byte = 0;
+    for (; byte + kStep <= row_bytes; byte += kStep) {
+      const Reg x = V::load(reinterpret_cast<const float*>(from + byte));
+      auto* target = reinterpret_cast<float*>(to + byte);
+      if constexpr (kStream) {
+        V::stream(target, x);
+      } else {
+        V::store(target, x);
+      }
+    }
+    if (byte < row_bytes) {
+      __builtin_memcpy(to + byte, from + byte, static_cast<size_t>(row_bytes - byte));
+    }
+  }
+
+  static void copy_rows(const char* source,
+                        int64_t source_stride,
+                        const int64_t* position,
+                        int64_t count,
+                        int64_t row_bytes,
+                        bool stream,
+                        char* target,
+                        int64_t target_stride) {
+    for (int64_t i = 0; i < count; ++i, target += target_stride) {
+      const char* ahead = source + position[smaller(i + kRowsAhead, count - 1)] * source_stride;
+      for (int64_t byte = 0; byte < row_bytes; byte += kLineBytes) {
+        __builtin_prefetch(ahead + byte);
+      }
+      const char* from = source + position[i] * source_stride;
+      if (stream) {
+        copy_row<true>(from, row_bytes, target);
+      } else {
+        copy_row<false>(from, row_bytes, target);
+      }
+    }
+    if (stream) V::end_streams();
+  }
 };
 
 }  // namespace

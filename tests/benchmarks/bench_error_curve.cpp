@@ -205,6 +205,7 @@ std::vector<Row> benchmark_error_curve(const Options& options, const Roofs& roof
         const Case c(layer, keys, /*steps=*/32, *budgets);
         check(c);
         rows.push_back(time(c, options, roofs));
+        announce(rows.back());
       }
     }
   }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <iostream>
 #include <limits>
 #include <stdexcept>
 
@@ -70,6 +71,12 @@ void check_case(const ComparedCase& c) {
   for (const Way& way : c.compositions) check_way(c, way, oracle);
 }
 
+void announce(const Row& row) {
+  std::cerr << row.op << ", " << row.case_name << ", " << row.dtype << ": " << row.ours_ms
+            << " ms, B0 x " << row.ratio_b0 << ", B1 x " << row.ratio_b1 << ", "
+            << row.fraction_of_roof << " of the roof" << std::endl;
+}
+
 Row time_case(const ComparedCase& c, const Options& options, const Roofs& roofs) {
   check_case(c);
   const auto against = [&](const Way& other) {
@@ -99,6 +106,7 @@ Row time_case(const ComparedCase& c, const Options& options, const Roofs& roofs)
     row.p90 = b0.p90;
     row.more["pairs_b0"] = static_cast<double>(b0.pairs);
   }
+  announce(row);
   return row;
 }
 

@@ -51,6 +51,9 @@ void expect_close(const std::string& what,
                   const at::Tensor& oracle,
                   double tolerance);
 
+// A line about the row on stderr, as it is measured.
+void announce(const Row& row);
+
 [[nodiscard]] std::string dtype_name(at::ScalarType dtype);
 
 }  // namespace headscope::benchmarks

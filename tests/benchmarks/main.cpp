@@ -144,7 +144,6 @@ int run(const CommandLine& line) {
     if (found == benchmark_registry().end()) throw std::invalid_argument("no benchmark of " + op);
     for (const Row& row : found->second(line.options, roofs)) {
       record["rows"].push_back(row_json(row));
-      std::cout << record["rows"].back().dump() << std::endl;
     }
   }
   if (!line.options.check_only) {
