@@ -18,6 +18,12 @@ namespace headscope::kernels {
                                                   double scale,
                                                   int64_t attention_window);
 
+// full_attention().
+[[nodiscard]] AttentionResult tiled_full_attention_cpu(const at::Tensor& q,
+                                                       const at::Tensor& k,
+                                                       const at::Tensor& v,
+                                                       double scale);
+
 [[nodiscard]] at::Tensor window_importance_cpu(const at::Tensor& q,
                                                const at::Tensor& k,
                                                double scale,

@@ -8,6 +8,7 @@
 #include "kernels/aten_ops.h"
 #include "kernels/causal_attention.h"
 #include "kernels/cpu_ops.h"
+#include "kernels/cuda_ops.h"
 #include "kernels/tensor_check.h"
 
 namespace headscope::kernels {
@@ -86,6 +87,19 @@ AttentionResult causal_attention(const at::Tensor& q,
                      : tiled_attention_cpu(q, k, v, scale, attention_window);
 }
 
+AttentionResult full_attention(const at::Tensor& q,
+                               const at::Tensor& k,
+                               const at::Tensor& v,
+                               double scale) {
+  const c10::NoGradGuard no_grad;
+  check_query_key(q, k, /*batched=*/true);
+  check_value(v, k);
+  expect(k.size(2) >= 1, "k", "at least one key", "none");
+  if (q.numel() == 0) return full_attention_aten(q, k, v, scale);
+  return q.is_cuda() ? full_attention_cuda(q, k, v, scale)
+                     : tiled_full_attention_cpu(q, k, v, scale);
+}
+
 AttentionResult ragged_attention(const at::Tensor& q, const RaggedKv& kv, double scale) {
   const c10::NoGradGuard no_grad;
   expect_shape(q, "q", {{"B", kAnySize}, {"Hq", kAnySize}, {"n", kAnySize}, {"d", kAnySize}});
@@ -111,6 +125,9 @@ AttentionResult ragged_attention(const at::Tensor& q, const RaggedKv& kv, double
            "rows inside the " + std::to_string(kv.keys.size(0)) + " slots",
            std::to_string(kv.offset[r]) + " + " + std::to_string(kv.length[r]));
   }
+  if (const KernelLauncher* launcher = kernel_launcher(q.device())) {
+    if (auto result = ragged_attention_cuda(*launcher, q, kv, scale)) return *std::move(result);
+  }
   if (!q.is_cpu() || q.numel() == 0) return ragged_attention_aten(q, kv, scale);
   return ragged_attention_cpu(q, kv, scale);
 }
@@ -132,6 +149,10 @@ at::Tensor window_importance(const at::Tensor& q,
   }
   expect(options.pooling_kernel >= 1 && options.pooling_kernel % 2 == 1, "options.pooling_kernel",
          "an odd number >= 1", std::to_string(options.pooling_kernel));
+  if (const KernelLauncher* launcher = kernel_launcher(q.device())) {
+    if (auto result = window_importance_cuda(*launcher, q, k, scale, heads, options, lse))
+      return *std::move(result);
+  }
   return q.is_cpu() ? window_importance_cpu(q, k, scale, heads, options, lse)
                     : window_importance_aten(q, k, scale, heads, options, lse);
 }
@@ -151,6 +172,10 @@ at::Tensor span_attention(const at::Tensor& q,
            "0 <= begin <= end <= S=" + std::to_string(k.size(1)),
            std::to_string(span.begin) + " .. " + std::to_string(span.end));
   }
+  if (const KernelLauncher* launcher = kernel_launcher(q.device())) {
+    if (auto result = span_attention_cuda(*launcher, q, k, scale, first_position, spans, lse))
+      return *std::move(result);
+  }
   return q.is_cpu() ? span_attention_cpu(q, k, scale, first_position, spans, lse)
                     : span_attention_aten(q, k, scale, first_position, spans, lse);
 }
@@ -166,6 +191,10 @@ TopAttended top_attended(const at::Tensor& q,
   check_rows(q, k, first_position);
   check_lse(lse, q);
   expect(top_n >= 1, "top_n", "1 or more", std::to_string(top_n));
+  if (const KernelLauncher* launcher = kernel_launcher(q.device())) {
+    if (auto result = top_attended_cuda(*launcher, q, k, scale, first_position, top_n, lse))
+      return *std::move(result);
+  }
   return q.is_cpu() && q.numel() > 0 && top_n <= kMostTopAttended
              ? top_attended_cpu(q, k, scale, first_position, top_n, lse)
              : top_attended_aten(q, k, scale, first_position, top_n, lse);
@@ -176,6 +205,9 @@ std::vector<at::Tensor> select_retained(const at::Tensor& scores, std::span<cons
   expect_shape(scores, "scores", {{"rows", static_cast<int64_t>(count.size())}, {"n", kAnySize}});
   expect_dtype(scores, "scores", at::kFloat);
   for (const int64_t c : count) expect(c >= 0, "count", "0 or more", std::to_string(c));
+  if (const KernelLauncher* launcher = kernel_launcher(scores.device())) {
+    if (auto kept = select_retained_cuda(*launcher, scores, count)) return *std::move(kept);
+  }
   return scores.is_cpu() ? select_retained_cpu(scores, count) : select_retained_aten(scores, count);
 }
 
@@ -187,6 +219,10 @@ void compact_kv(const at::Tensor& source,
   expect_shape(source, "source", {{"S", kAnySize}, {"d", kAnySize}});
   check_target(target, source);
   check_compaction(source, positions, target, target_offset);
+  const KernelLauncher* launcher = kernel_launcher(source.device());
+  if (launcher != nullptr && compact_kv_cuda(*launcher, source, positions, target, target_offset)) {
+    return;
+  }
   if (source.is_cpu() && target.stride(1) == 1) {
     compact_kv_cpu(source, positions, target, target_offset);
   } else {
@@ -254,6 +290,11 @@ at::Tensor error_curve(const at::Tensor& q,
         lowest.item<int64_t>() >= 0 && highest.item<int64_t>() < tail_begin, "order",
         "positions in 0 .. tail_begin - 1 = " + std::to_string(tail_begin - 1),
         std::to_string(lowest.item<int64_t>()) + " .. " + std::to_string(highest.item<int64_t>()));
+  }
+  if (const KernelLauncher* launcher = kernel_launcher(q.device())) {
+    if (auto result =
+            error_curve_cuda(*launcher, q, k, v, scale, first_position, order, cuts, tail_begin))
+      return *std::move(result);
   }
   return q.is_cpu() ? error_curve_cpu(q, k, v, scale, first_position, order, cuts, tail_begin)
                     : error_curve_aten(q, k, v, scale, first_position, order, cuts, tail_begin);

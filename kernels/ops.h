@@ -33,6 +33,13 @@ struct AttentionResult {
                                                double scale,
                                                int64_t attention_window = 0);
 
+// Every row sees every key: queries that all come after what is held, such as many questions after
+// one context.
+[[nodiscard]] AttentionResult full_attention(const at::Tensor& q,  // [B, Hq, n, d]
+                                             const at::Tensor& k,  // [B, Hkv, S, d], S >= 1
+                                             const at::Tensor& v,  // [B, Hkv, S, d]
+                                             double scale);
+
 // Keys and values of one layer with a different length per (sequence, KV head). Row r = b * Hkv + h
 // owns slots [offset[r], offset[r] + length[r]) of the flat storage, positions ascending.
 struct RaggedKv {

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <numeric>
 #include <set>
 #include <sstream>
 #include <tuple>
+#include <utility>
 
 #include "outputs/input_error.h"
 
@@ -71,22 +73,25 @@ bool spans_in_place(const ProbeRecord& record) {
              });
 }
 
-ProbeAudit::Trials count_trials(const ScoreTable& table, size_t num_probes) {
-  ProbeAudit::Trials trials;
-  if (num_probes == 0) return trials;
-  const size_t width = table.samples.size() / num_probes;
-  std::set<std::string> rows;
+// Every answered probe's numbers under all scores, as bytes.
+std::vector<std::string> trial_rows(const HeadProfile& profile) {
+  std::vector<std::string> rows;
+  const size_t num_probes = profile.probes.size();
   for (size_t i = 0; i < num_probes; ++i) {
-    const auto begin = table.samples.begin() + static_cast<std::ptrdiff_t>(i * width);
-    const auto end = begin + static_cast<std::ptrdiff_t>(width);
-    if (std::all_of(begin, end, [](float value) { return std::isnan(value); })) continue;
-    ++trials.num_counted;
-    std::string row(width * sizeof(float), '\0');
-    std::memcpy(row.data(), table.samples.data() + i * width, row.size());
-    rows.insert(std::move(row));
+    if (!profile.probes[i].success) continue;
+    std::string row;
+    for (const auto& [name, table] : profile.scores) {
+      const size_t width = table.samples.size() / num_probes;
+      for (size_t at = i * width; at < (i + 1) * width; ++at) {
+        const float value = std::isnan(table.samples[at]) ? -1.0F : table.samples[at];
+        char bytes[sizeof value];
+        std::memcpy(bytes, &value, sizeof value);
+        row.append(bytes, sizeof value);
+      }
+    }
+    rows.push_back(std::move(row));
   }
-  trials.num_distinct = std::ssize(rows);
-  return trials;
+  return rows;
 }
 
 FamilyAudit& family_of(ProbeAudit& audit, const std::string& name) {
@@ -172,9 +177,9 @@ ProbeAudit audit_probes(const HeadProfile& profile) {
     ++audit.num_controls;
     audit.num_controls_answered += record.success ? 1 : 0;
   }
-  for (const auto& [name, table] : profile.scores) {
-    audit.trials[name] = count_trials(table, profile.probes.size());
-  }
+  const std::vector<std::string> rows = trial_rows(profile);
+  audit.num_counted = std::ssize(rows);
+  audit.num_distinct_trials = std::ssize(std::set<std::string>(rows.begin(), rows.end()));
   for (auto& [key, cell] : cells) audit.cells.push_back(std::move(cell));
   add_warnings(audit);
   return audit;

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -35,13 +34,10 @@ struct FamilyAudit {
 struct ProbeAudit {
   int64_t num_probes = 0;
   int64_t num_distinct_prompts = 0;
-  // Per score, over the probes that counted: how many there are, and how many different rows of
-  // samples they gave.
-  struct Trials {
-    int64_t num_counted = 0;
-    int64_t num_distinct = 0;
-  };
-  std::map<std::string, Trials> trials;
+  int64_t num_counted = 0;  // answered
+  // Of them, those whose numbers differ under some score: numbers, unlike prompts, show depths that
+  // collapsed onto one place.
+  int64_t num_distinct_trials = 0;
   int64_t num_with_needle = 0;     // probes with something to be found
   int64_t num_spans_in_place = 0;  // of them: spans inside the prompt, answer inside the needle
   double mean_depth_gap = 0.0;     // |achieved - asked|, of probes with a needle

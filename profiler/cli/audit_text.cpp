@@ -40,7 +40,7 @@ void write_table(std::ostringstream& text, const profiler::ProbeAudit& audit) {
     counts.first += cell.num_answered;
     counts.second += cell.num_probes;
   }
-  text << padded("answered of asked", 28) << padded("tokens", 8);
+  text << padded("  answered of asked", 28) << padded("tokens", 8);
   if (by_depth) {
     for (const double depth : depths) text << padded("@" + depth_text(depth), 8);
   } else {
@@ -64,7 +64,8 @@ void write_table(std::ostringstream& text, const profiler::ProbeAudit& audit) {
 Json audit_json(const profiler::ProbeAudit& audit) {
   Json json{{"probes", audit.num_probes},
             {"distinct_prompts", audit.num_distinct_prompts},
-            {"trials", Json::object()},
+            {"counted", audit.num_counted},
+            {"distinct_trials", audit.num_distinct_trials},
             {"with_needle", audit.num_with_needle},
             {"spans_in_place", audit.num_spans_in_place},
             {"depth_gap", {{"mean", audit.mean_depth_gap}, {"max", audit.max_depth_gap}}},
@@ -73,9 +74,6 @@ Json audit_json(const profiler::ProbeAudit& audit) {
             {"families", Json::array()},
             {"cells", Json::array()},
             {"warnings", audit.warnings}};
-  for (const auto& [name, trials] : audit.trials) {
-    json["trials"][name] = {{"counted", trials.num_counted}, {"distinct", trials.num_distinct}};
-  }
   for (const profiler::FamilyAudit& family : audit.families) {
     json["families"].push_back({{"family", family.family},
                                 {"probes", family.num_probes},
@@ -95,21 +93,18 @@ Json audit_json(const profiler::ProbeAudit& audit) {
 
 std::string audit_text(const profiler::ProbeAudit& audit) {
   std::ostringstream text;
-  text << "audit: " << audit.num_probes << " probes, " << audit.num_distinct_prompts
-       << " different prompts; spans in place "
+  text << "audit        " << audit.num_probes << " probes, " << audit.num_distinct_prompts
+       << " different prompts, " << audit.num_distinct_trials << " distinct trials of "
+       << audit.num_counted << " that count; spans in place "
        << share(audit.num_spans_in_place, audit.num_with_needle) << std::setprecision(2)
        << "; depth off by " << audit.mean_depth_gap << " on average, " << audit.max_depth_gap
        << " at most\n";
-  for (const auto& [name, trials] : audit.trials) {
-    text << "  " << padded(name, 12) << trials.num_distinct << " different trials of "
-         << trials.num_counted << " that counted\n";
-  }
   if (audit.num_controls > 0) {
-    text << "controls without the needle: " << audit.num_controls_answered << " of "
+    text << "  controls without the needle: " << audit.num_controls_answered << " of "
          << audit.num_controls << " answered\n";
   }
   write_table(text, audit);
-  for (const std::string& warning : audit.warnings) text << "warning: " << warning << "\n";
+  for (const std::string& warning : audit.warnings) text << "  warning: " << warning << "\n";
   return text.str();
 }
 

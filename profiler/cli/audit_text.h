@@ -8,8 +8,8 @@
 
 namespace headscope::cli {
 
-// {probes, distinct_prompts, trials{score: {counted, distinct}}, spans_in_place, with_needle,
-//  depth_gap{mean, max}, controls, controls_answered, families[…], cells[…], warnings[…]}
+// {probes, distinct_prompts, counted, distinct_trials, spans_in_place, with_needle, depth_gap{mean, max},
+//  controls, controls_answered, families[…], cells[…], warnings[…]}
 [[nodiscard]] nlohmann::ordered_json audit_json(const profiler::ProbeAudit& audit);
 
 // A few lines and a table: answered of asked for each family and context length, a column a depth.

@@ -18,7 +18,10 @@ std::vector<profiler::ProbeSetting> read_file(const std::string& path) {
     const std::vector<CLI::ConfigItem> items =
         is_ini ? CLI::ConfigINI().from_config(file) : CLI::ConfigTOML().from_config(file);
     std::vector<profiler::ProbeSetting> settings;
-    for (const CLI::ConfigItem& item : items) settings.push_back({item.fullname(), item.inputs});
+    for (const CLI::ConfigItem& item : items) {
+      const bool is_section_mark = item.name == "++" || item.name == "--";  // CLI11's own
+      if (!is_section_mark) settings.push_back({item.fullname(), item.inputs});
+    }
     return settings;
   } catch (const CLI::Error& error) {
     throw InputError(path, "probe settings in TOML or INI", error.what());

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <set>
 
 #include "analysis/agreement.h"
@@ -10,7 +9,9 @@
 #include "analysis/rank_correlation.h"
 #include "analysis/retrieval_verdict.h"
 #include "analysis/stability.h"
+#include "analysis/stop_rule.h"
 #include "profiler/cli/trust_report.h"
+#include "profiler/probe_audit.h"
 
 namespace headscope::cli {
 namespace {
@@ -37,11 +38,7 @@ struct Context {
   [[nodiscard]] analysis::ProbeSamples samples(const ScoreTable& table) const {
     return analysis::probe_samples(profile.probes, table.samples, num_heads);
   }
-  // The score by which heads are selected: srh where there is one.
-  [[nodiscard]] std::string selecting_score() const {
-    if (profile.scores.empty()) return "";
-    return profile.scores.count("srh") > 0 ? "srh" : profile.scores.begin()->first;
-  }
+  [[nodiscard]] std::string selecting_score() const { return analysis::selecting_score(profile); }
   [[nodiscard]] Json place(size_t head) const {
     const auto per_layer = static_cast<size_t>(profile.model.shape.num_query_heads);
     return Json::array({head / per_layer, head % per_layer});
@@ -55,27 +52,6 @@ Json matrix_json(const analysis::SquareMatrix& matrix) {
     for (const double value : row) rows.back().push_back(number_json(value));
   }
   return rows;
-}
-
-// Trials that differ in what was measured: probes of equal samples under all scores are one. The
-// numbers, not the prompts, show depths that collapsed onto one place.
-size_t num_distinct_trials(const Context& context) {
-  std::set<std::string> distinct;
-  const auto heads = static_cast<size_t>(context.num_heads);
-  for (size_t probe = 0; probe < context.profile.probes.size(); ++probe) {
-    if (!context.profile.probes[probe].success) continue;
-    std::string row;
-    for (const auto& [name, table] : context.profile.scores) {
-      for (size_t at = probe * heads; at < (probe + 1) * heads; ++at) {
-        const float value = std::isnan(table.samples[at]) ? -1.0F : table.samples[at];
-        char bytes[sizeof value];
-        std::memcpy(bytes, &value, sizeof value);
-        row.append(bytes, sizeof value);
-      }
-    }
-    distinct.insert(std::move(row));
-  }
-  return distinct.size();
 }
 
 Json families_json(const HeadProfile& profile) {
@@ -315,7 +291,7 @@ Json trust_json(const HeadProfile& profile, uint64_t seed) {
   const Context context(profile, seed);
   Json trust{{"num_probes", profile.probes.size()},
              {"num_successful", profile.num_successful()},
-             {"num_distinct_trials", num_distinct_trials(context)},
+             {"num_distinct_trials", profiler::audit_probes(profile).num_distinct_trials},
              {"num_controls", profile.controls.probes.size()},
              {"families", families_json(profile)},
              {"mix", analysis::format_family_mix(context.mix)}};
@@ -335,6 +311,7 @@ Json trust_json(const HeadProfile& profile, uint64_t seed) {
   const analysis::RetrievalVerdict verdict = analysis::judge_retrieval(profile, options);
   trust["selected_heads"] = selected_json(context, verdict);
   trust["verdict"] = verdict_json(verdict);
+  trust["until_stable"] = stop_json(profile);
   trust["unscored_layers"] = unscored_layers(profile);
   trust["warnings"] = warnings_json(context, trust);
   return trust;

@@ -24,12 +24,23 @@ struct PairedTimes {
 // kWall is the record's clock. kProcessor counts the time of this process on all its threads: with
 // one thread it tells the ways apart on a machine that others use as well.
 enum class Clock { kWall, kProcessor };
+// The probes of a head profile: depths 0..1 x context lengths x needles.
+struct ProfileGrid {
+  int64_t depths = 10;
+  std::vector<int64_t> context_lengths = {512, 1024, 2048};
+  int64_t needles = 2;
+};
 
 struct Options {
   bool check_only = false;     // oracles on small cases, no times
   int64_t pairs = 21;          // wanted per comparison
   double most_seconds = 20.0;  // per comparison; at least 5 pairs are taken all the same
   Clock clock = Clock::kWall;
+  // Of the op "profile": a model and a Python with transformers (empty = without), and how often
+  // every way of making the profile is run.
+  std::string model, python;
+  ProfileGrid grid;
+  int64_t rounds = 3;
 };
 
 // Runs both once to warm up, then in the order ours, other, other, ours, … Short work is repeated
@@ -41,6 +52,9 @@ struct Options {
 
 // The shortest of a few runs.
 [[nodiscard]] double shortest_ms(const std::function<void()>& work, const Options& options);
+// Processor ticks (1/100 s) that the host gave to others, all cores together; 0 where the system
+// does not say.
+[[nodiscard]] int64_t stolen_ticks();
 
 // One line of the benchmark record (docs/cli.md). NaN = not compared.
 struct Row {
@@ -77,5 +91,6 @@ std::vector<Row> benchmark_select_retained(const Options& options, const Roofs& 
 std::vector<Row> benchmark_span_attention(const Options& options, const Roofs& roofs);
 std::vector<Row> benchmark_top_attended(const Options& options, const Roofs& roofs);
 std::vector<Row> benchmark_window_importance(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_profile(const Options& options, const Roofs& roofs);
 
 }  // namespace headscope::benchmarks

@@ -8,6 +8,7 @@ const std::map<std::string, Benchmark>& benchmark_registry() {
       {"compact_kv", benchmark_compact_kv},
       {"error_curve", benchmark_error_curve},
       {"prefill", benchmark_prefill},
+      {"profile", benchmark_profile},
       {"ragged_attention", benchmark_ragged_attention},
       {"select_retained", benchmark_select_retained},
       {"span_attention", benchmark_span_attention},

@@ -1,7 +1,10 @@
 // headscope_bench --json F [--ops LIST] [--pairs N] [--seconds S] [--threads N]
-//                 [--clock wall|processor] | --check
+//                 [--clock wall|processor] [--model M] [--python P] [--grid G] [--rounds N] |
+//                 --check
+// The last four are of the op "profile" (benchmark.h).
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <ctime>
@@ -35,6 +38,26 @@ std::vector<std::string> split(const std::string& list) {
   return items;
 }
 
+// DEPTHS:LENGTH+LENGTH+...:NEEDLES
+ProfileGrid parse_grid(const std::string& text) {
+  ProfileGrid grid;
+  std::istringstream stream(text);
+  std::string lengths;
+  char colon = 0;
+  stream >> grid.depths >> colon;
+  std::getline(stream, lengths, ':');
+  stream >> grid.needles;
+  if (!stream || colon != ':' || grid.depths < 1 || grid.needles < 1) {
+    throw std::invalid_argument("--grid: expected DEPTHS:LENGTH+LENGTH:NEEDLES, found " + text);
+  }
+  std::replace(lengths.begin(), lengths.end(), '+', ',');
+  grid.context_lengths.clear();
+  for (const std::string& length : split(lengths)) {
+    grid.context_lengths.push_back(std::stoll(length));
+  }
+  return grid;
+}
+
 CommandLine parse(int argc, char** argv) {
   CommandLine line;
   line.text = "headscope_bench";
@@ -56,14 +79,22 @@ CommandLine parse(int argc, char** argv) {
       line.options.pairs = std::stoll(value);
     } else if (option == "--seconds") {
       line.options.most_seconds = std::stod(value);
+    } else if (option == "--model") {
+      line.options.model = value;
+    } else if (option == "--python") {
+      line.options.python = value;
+    } else if (option == "--grid") {
+      line.options.grid = parse_grid(value);
+    } else if (option == "--rounds") {
+      line.options.rounds = std::stoll(value);
     } else if (option == "--threads") {
       at::set_num_threads(std::stoi(value));
     } else if (option == "--clock" && (value == "wall" || value == "processor")) {
       line.options.clock = value == "wall" ? Clock::kWall : Clock::kProcessor;
     } else {
       throw std::invalid_argument(
-          "expected --check or --json, --ops, --pairs, --seconds, --threads, --clock "
-          "wall|processor, found " +
+          "expected --check or --json, --ops, --pairs, --seconds, --model, --python, --grid, "
+          "--rounds, --threads, --clock wall|processor, found " +
           option + " " + value);
     }
   }

@@ -30,7 +30,15 @@ int64_t repeats_for(double ms) {
   return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(1.0 / std::max(ms, 1e-6))), 1, 1000);
 }
 
-// Ticks that the host gave to others; 0 where the system does not say.
+double sorted_quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  return analysis::quantile(values, q);
+}
+
+constexpr int64_t kFewestPairs = 5;
+
+}  // namespace
+
 int64_t stolen_ticks() {
   std::ifstream file("/proc/stat");
   std::string line;
@@ -44,15 +52,6 @@ int64_t stolen_ticks() {
   }
   return fields ? value : 0;
 }
-
-double sorted_quantile(std::vector<double> values, double q) {
-  std::sort(values.begin(), values.end());
-  return analysis::quantile(values, q);
-}
-
-constexpr int64_t kFewestPairs = 5;
-
-}  // namespace
 
 PairedTimes time_pairs(const std::function<void()>& ours,
                        const std::function<void()>& other,

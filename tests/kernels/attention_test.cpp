@@ -54,7 +54,7 @@ void check_attention(
 
 void attention_body(const Variant& variant) {
   at::manual_seed(kSeed);
-  for (const HeadShape& s : head_shapes()) {
+  for (const HeadShape& s : head_shapes(variant)) {
     check_attention(variant, s, 1, 1, 0);      // a first token
     check_attention(variant, s, 1, 301, 0);    // decode
     check_attention(variant, s, 67, 67, 0);    // prefill
@@ -70,7 +70,37 @@ void attention_body(const Variant& variant) {
   check_attention(variant, one, 1, 2500, 0);
   check_attention(variant, one, 130, 700, 260);
 }
-KERNEL_TEST_CASES("causal attention and its log-sum-exp equal float64", attention_body)
+OP_TEST_CASES("causal attention and its log-sum-exp equal float64", attention_body)
+
+void full_attention_body(const Variant& variant) {
+  at::manual_seed(kSeed);
+  for (const HeadShape& s : head_shapes()) {
+    // Many rows and few keys too: nothing ties their numbers here.
+    for (const auto& [n, num_keys] : {std::pair<int64_t, int64_t>{1, 1}, {90, 7}, {37, 700}}) {
+      INFO(describe(s) << ", n " << n << ", S " << num_keys << ", seed " << kSeed);
+      const int64_t hq = s.num_kv_heads * s.group;
+      const at::Tensor q = variant.to_device(normal({2, hq, n, s.head_dim}, s.dtype));
+      const at::Tensor storage =
+          variant.to_device(normal({2, 2, s.num_kv_heads, num_keys + 9, s.head_dim}, s.dtype));
+      const at::Tensor k = storage[0].slice(2, 0, num_keys), v = storage[1].slice(2, 0, num_keys);
+      const double scale = peaked_scale(s.head_dim);
+      const AttentionResult got =
+          variant.aten() ? full_attention_aten(q, k, v, scale) : full_attention(q, k, v, scale);
+      std::vector<at::Tensor> z, lse;
+      for (int64_t b = 0; b < 2; ++b) {
+        // Rows behind all keys see them all.
+        const at::Tensor logits = oracle_logits(q[b], k[b], scale, num_keys, 0);
+        const at::Tensor values = v[b].cpu().to(at::kDouble).repeat_interleave(s.group, 0);
+        z.push_back(at::einsum("hns,hsd->hnd", {logits.softmax(-1), values}));
+        lse.push_back(logits.logsumexp({-1}));
+      }
+      CHECK(got.z.scalar_type() == s.dtype);
+      CHECK(largest_gap(got.z, at::stack(z)) < output_tolerance(s.dtype, v));
+      CHECK(largest_gap(got.lse, at::stack(lse)) < kFloatTolerance);
+    }
+  }
+}
+KERNEL_TEST_CASES("full attention and its log-sum-exp equal float64", full_attention_body)
 
 void strided_query_body(const Variant& variant) {
   at::manual_seed(kSeed);
@@ -83,11 +113,11 @@ void strided_query_body(const Variant& variant) {
   CHECK(largest_gap(got.z, want.z) < kFloatTolerance);
   CHECK(largest_gap(got.lse, want.lse) < kFloatTolerance);
 }
-KERNEL_TEST_CASES("causal attention reads strided views", strided_query_body)
+OP_TEST_CASES("causal attention reads strided views", strided_query_body)
 
 void ragged_body(const Variant& variant) {
   at::manual_seed(kSeed);
-  for (const HeadShape& s : head_shapes()) {
+  for (const HeadShape& s : head_shapes(variant)) {
     for (const int64_t n : {1, 4}) {
       INFO(describe(s) << ", n " << n << ", seed " << kSeed);
       const int64_t batch = 2, rows = batch * s.num_kv_heads, hq = s.num_kv_heads * s.group;

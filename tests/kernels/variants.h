@@ -1,5 +1,6 @@
 // One body per op, run for every way the op can be computed: each compiled copy of the CPU kernels,
-// the ATen composition, and the GPU. And the oracles: float64 on plain einsum.
+// the ATen composition, the CUDA kernels thread by thread on the CPU, and the GPU. And the oracles:
+// float64 on plain einsum.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -12,10 +13,13 @@
 #include <vector>
 
 #include "kernels/cpu_features.h"
+#include "tests/kernels/emulated_launcher.h"
 
 namespace headscope::kernels {
 
-enum class Way { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAten, kCuda };
+inline constexpr uint64_t kSeed = 20260117;
+
+enum class Way { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAten, kEmulated, kCuda };
 
 // Holds a way for one test: the instruction set is put back at the end.
 class Variant {
@@ -25,18 +29,26 @@ class Variant {
     if (way == Way::kAvx2) override_instruction_set(InstructionSet::kAvx2);
     if (way == Way::kAvx512) override_instruction_set(InstructionSet::kAvx512);
     if (way == Way::kAvx512Bf16) override_instruction_set(InstructionSet::kAvx512Bf16);
+    if (way == Way::kEmulated) override_kernel_launcher(&emulated_);
   }
-  ~Variant() { override_instruction_set(std::nullopt); }
+  ~Variant() {
+    override_instruction_set(std::nullopt);
+    override_kernel_launcher(nullptr);
+  }
   Variant(const Variant&) = delete;
   Variant& operator=(const Variant&) = delete;
 
   [[nodiscard]] bool aten() const { return way_ == Way::kAten; }
+  [[nodiscard]] bool emulated() const { return way_ == Way::kEmulated; }
+  // Kernel launches so far, of the way that counts them.
+  [[nodiscard]] int emulated_launches() const { return emulated_.launches(); }
   [[nodiscard]] at::Tensor to_device(const at::Tensor& t) const {
     return way_ == Way::kCuda ? t.to(at::kCUDA) : t;
   }
 
  private:
   Way way_;
+  EmulatedLauncher emulated_{kSeed};
 };
 
 // Why the way cannot be run here; empty where it can.
@@ -61,10 +73,11 @@ void run_variant(Way way, const Body& body) {
   }
   const Variant variant(way);
   body(variant);
+  if (variant.emulated()) CHECK(variant.emulated_launches() > 0);
 }
 
-// body is a function taking const Variant&.
-#define KERNEL_TEST_CASES(claim, body)                  \
+// body is a function taking const Variant&. For ops that LibTorch computes on the GPU:
+#define OP_TEST_CASES(claim, body)                      \
   TEST_CASE(claim " (portable)", "[kernels]") {         \
     run_variant(Way::kPortable, body);                  \
   }                                                     \
@@ -83,6 +96,12 @@ void run_variant(Way way, const Body& body) {
   TEST_CASE(claim " (CUDA)", "[kernels][gpu]") {        \
     run_variant(Way::kCuda, body);                      \
   }
+// For ops with a CUDA kernel of ours:
+#define KERNEL_TEST_CASES(claim, body)               \
+  OP_TEST_CASES(claim, body)                         \
+  TEST_CASE(claim " (CUDA emulated)", "[kernels]") { \
+    run_variant(Way::kEmulated, body);               \
+  }
 
 // A shape of the sweep; S and n are chosen by each test.
 struct HeadShape {
@@ -93,8 +112,13 @@ struct HeadShape {
 };
 
 // Group sizes 1 to 8 and head dimensions from 8 to 256, 12 and 20 for the odd ends of a register,
-// in every dtype.
-inline std::vector<HeadShape> head_shapes() {
+// in every dtype. The emulated way is slow, and takes a few of them, with the largest dimension.
+inline std::vector<HeadShape> head_shapes(const Variant& variant) {
+  if (variant.emulated()) {
+    return {{2, 3, 12, at::kFloat},    {1, 2, 80, at::kFloat},  {2, 4, 64, at::kBFloat16},
+            {1, 5, 20, at::kBFloat16}, {1, 1, 256, at::kFloat}, {2, 8, 128, at::kHalf},
+            {1, 7, 256, at::kBFloat16}};
+  }
   const std::vector<int64_t> groups{1, 2, 4, 5, 7, 8, 3}, dims{8, 12, 20, 64, 80, 128, 256};
   std::vector<HeadShape> shapes;
   for (size_t i = 0; i < groups.size(); ++i) {
@@ -110,8 +134,6 @@ inline std::string describe(const HeadShape& s) {
   return "KV heads " + std::to_string(s.num_kv_heads) + ", group " + std::to_string(s.group) +
          ", head_dim " + std::to_string(s.head_dim) + ", " + c10::toString(s.dtype);
 }
-
-inline constexpr uint64_t kSeed = 20260117;
 
 // Normal numbers, rounded to dtype: the oracle sees exactly what the op sees.
 inline at::Tensor normal(std::vector<int64_t> sizes, at::ScalarType dtype = at::kFloat) {

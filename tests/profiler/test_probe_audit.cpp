@@ -53,8 +53,8 @@ TEST_CASE("an audit counts prompts, trials and spans, and finds nothing amiss", 
   CHECK(audit.num_spans_in_place == 8);
   CHECK(audit.mean_depth_gap == Approx(0.02));
   CHECK(audit.max_depth_gap == Approx(0.02));
-  CHECK(audit.trials.at("srh").num_counted == 6);
-  CHECK(audit.trials.at("srh").num_distinct == 6);
+  CHECK(audit.num_counted == 6);
+  CHECK(audit.num_distinct_trials == 6);
   CHECK(audit.warnings.empty());
 }
 
@@ -90,7 +90,7 @@ TEST_CASE("copies among prompts and among trials are counted and warned of", "[p
   profile.scores["srh"].samples[3] = profile.scores["srh"].samples[1];
   const ProbeAudit audit = audit_probes(profile);
   CHECK(audit.num_distinct_prompts == 7);
-  CHECK(audit.trials.at("srh").num_distinct == 5);
+  CHECK(audit.num_distinct_trials == 5);
   REQUIRE(audit.warnings.size() == 1);
   CHECK_THAT(audit.warnings[0], Contains("7 of 8"));
 }
