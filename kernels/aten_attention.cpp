@@ -67,6 +67,30 @@ AttentionResult causal_attention_aten(const at::Tensor& q,
   return out;
 }
 
+AttentionResult full_attention_aten(const at::Tensor& q,
+                                    const at::Tensor& k,
+                                    const at::Tensor& v,
+                                    double scale) {
+  const int64_t batch = q.size(0), num_heads = q.size(1), n = q.size(2), d = q.size(3);
+  const int64_t num_kv_heads = k.size(1), group = num_heads / num_kv_heads;
+  AttentionResult out{at::empty({batch, num_heads, n, d}, q.options()),
+                      at::empty({batch, num_heads, n}, q.options().dtype(at::kFloat))};
+  const at::Tensor keys = k.to(at::kFloat).unsqueeze(2).transpose(-1, -2);
+  const at::Tensor values = v.to(at::kFloat).unsqueeze(2);
+  const int64_t block = rows_per_block(batch * num_heads, k.size(2));
+  for (int64_t begin = 0; begin < n; begin += block) {
+    const int64_t rows = std::min(block, n - begin);
+    const at::Tensor rows_q =
+        q.slice(2, begin, begin + rows).reshape({batch, num_kv_heads, group, rows, d});
+    at::Tensor logits = at::matmul(rows_q.to(at::kFloat) * scale, keys);
+    const at::Tensor lse = at::logsumexp(logits, {-1}, /*keepdim=*/true);
+    const at::Tensor z = at::matmul(logits.sub_(lse).exp_(), values);
+    out.z.slice(2, begin, begin + rows).copy_(z.reshape({batch, num_heads, rows, d}));
+    out.lse.slice(2, begin, begin + rows).copy_(lse.reshape({batch, num_heads, rows}));
+  }
+  return out;
+}
+
 AttentionResult ragged_attention_aten(const at::Tensor& q, const RaggedKv& kv, double scale) {
   const int64_t batch = q.size(0), num_heads = q.size(1), n = q.size(2), d = q.size(3);
   const int64_t num_kv_heads = static_cast<int64_t>(kv.length.size()) / batch;

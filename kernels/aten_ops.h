@@ -17,6 +17,11 @@ inline constexpr int64_t kAtenBlockElements = int64_t{1} << 24;
                                                     double scale,
                                                     int64_t attention_window);
 
+[[nodiscard]] AttentionResult full_attention_aten(const at::Tensor& q,
+                                                  const at::Tensor& k,
+                                                  const at::Tensor& v,
+                                                  double scale);
+
 [[nodiscard]] AttentionResult ragged_attention_aten(const at::Tensor& q,
                                                     const RaggedKv& kv,
                                                     double scale);

@@ -1,5 +1,5 @@
-// Causal attention on a GPU, through LibTorch's flash kernel where it has one. Arguments are those
-// of ops.h, already checked. (The CPU version is tiled_attention_cpu of cpu_ops.h.)
+// Causal and full attention on a GPU, through LibTorch's flash kernel where it has one. Arguments
+// are those of ops.h, already checked. (The CPU versions are in cpu_ops.h.)
 #pragma once
 
 #include "kernels/ops.h"
@@ -11,5 +11,11 @@ namespace headscope::kernels {
                                                     const at::Tensor& v,
                                                     double scale,
                                                     int64_t attention_window);
+
+// full_attention() of ops.h.
+[[nodiscard]] AttentionResult full_attention_cuda(const at::Tensor& q,
+                                                  const at::Tensor& k,
+                                                  const at::Tensor& v,
+                                                  double scale);
 
 }  // namespace headscope::kernels

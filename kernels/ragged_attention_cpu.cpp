@@ -32,12 +32,17 @@ constexpr int64_t kSmallestSplit = 256;  // keys
 
 class RangeAttention {
  public:
-  RangeAttention(const at::Tensor& q, std::vector<KeyRange> ranges, double scale, int64_t window)
+  RangeAttention(const at::Tensor& q,
+                 std::vector<KeyRange> ranges,
+                 double scale,
+                 int64_t window,
+                 bool causal = true)
       : q_(with_unit_stride(q)),
         ranges_(std::move(ranges)),
         type_(kv_type(q)),
         factor_(base2_scale(scale)),
         window_(window),
+        causal_(causal),
         batch_(q.size(0)),
         heads_(q.size(1)),
         n_(q.size(2)),
@@ -54,7 +59,8 @@ class RangeAttention {
     plan_tasks();
     std::vector<SoftmaxState> partial(splits_ > 1 ? tasks_.size() : 0);
     const auto make_state = [&] {
-      return Worker{TileReader(d_, std::max(kBlockRows, group_)), SoftmaxState{}, {}, {}, {}};
+      return Worker{
+          TileReader(d_, type_, std::max(kBlockRows, group_)), SoftmaxState{}, {}, {}, {}};
     };
     for_each_task(static_cast<int64_t>(tasks_.size()), make_state, [&](int64_t t, Worker& worker) {
       const Task& task = tasks_[static_cast<size_t>(t)];
@@ -99,7 +105,7 @@ class RangeAttention {
       for (int64_t r = 0; r < num_ranges; ++r) {
         const int64_t length = ranges_[static_cast<size_t>(r)].length;
         const int64_t row_begin = b * block, row_end = std::min(n_, row_begin + block);
-        const int64_t key_end = length - n_ + row_end;
+        const int64_t key_end = causal_ ? length - n_ + row_end : length;
         const int64_t key_begin =
             window_ > 0 ? std::max<int64_t>(0, length - n_ + row_begin - window_ + 1) : 0;
         for (int64_t s = 0; s < splits_; ++s) {
@@ -126,7 +132,6 @@ class RangeAttention {
                at * static_cast<int64_t>(q_.element_size()),
            q_.stride(2), nullptr},
           0, rows, d_, to);
-      for (int64_t i = 0; i < rows * d_; ++i) to[i] *= factor_;
     }
   }
 
@@ -134,6 +139,7 @@ class RangeAttention {
     const KeyRange& range = ranges_[static_cast<size_t>(task.range)];
     const int64_t rows = task.row_end - task.row_begin, packed = rows * group_;
     load_queries(task, worker);
+    worker.reader.set_rows(worker.q.data(), packed, factor_);
     worker.first.resize(static_cast<size_t>(packed));
     worker.end.resize(static_cast<size_t>(packed));
     for (int64_t r = 0; r < packed; ++r) {
@@ -142,9 +148,9 @@ class RangeAttention {
       worker.first[static_cast<size_t>(r)] = position - window_ + 1;
     }
     state.reset(packed, d_);
-    const KeyBounds bounds{window_ > 0 ? worker.first.data() : nullptr, worker.end.data()};
-    worker.reader.attend(worker.q.data(), packed, range.keys, &range.values, type_, task.key_begin,
-                         task.key_end, bounds, state);
+    const KeyBounds bounds{window_ > 0 ? worker.first.data() : nullptr,
+                           causal_ ? worker.end.data() : nullptr};
+    worker.reader.attend(range.keys, &range.values, task.key_begin, task.key_end, bounds, state);
   }
 
   void write(const Task& task, const SoftmaxState& state) const {
@@ -165,12 +171,26 @@ class RangeAttention {
   std::vector<KeyRange> ranges_;
   KvType type_;
   float factor_;
-  int64_t window_, batch_, heads_, n_, d_, group_;
+  int64_t window_;
+  bool causal_;  // else every row sees every key
+  int64_t batch_, heads_, n_, d_, group_;
   int64_t splits_ = 1;
   std::vector<Task> tasks_;
   float* z_ = nullptr;
   float* lse_ = nullptr;
 };
+
+// One range per (sequence, KV head) of [B, Hkv, S, d], which must outlive them.
+std::vector<KeyRange> ranges_of(const at::Tensor& k, const at::Tensor& v) {
+  std::vector<KeyRange> ranges;
+  for (int64_t b = 0; b < k.size(0); ++b) {
+    for (int64_t h = 0; h < k.size(1); ++h) {
+      ranges.push_back({kv_rows(k, b * k.stride(0) + h * k.stride(1)),
+                        kv_rows(v, b * v.stride(0) + h * v.stride(1)), k.size(2)});
+    }
+  }
+  return ranges;
+}
 
 }  // namespace
 
@@ -190,14 +210,15 @@ AttentionResult tiled_attention_cpu(const at::Tensor& q,
                                     double scale,
                                     int64_t attention_window) {
   const at::Tensor keys = with_unit_stride(k), values = with_unit_stride(v);
-  std::vector<KeyRange> ranges;
-  for (int64_t b = 0; b < k.size(0); ++b) {
-    for (int64_t h = 0; h < k.size(1); ++h) {
-      ranges.push_back({kv_rows(keys, b * keys.stride(0) + h * keys.stride(1)),
-                        kv_rows(values, b * values.stride(0) + h * values.stride(1)), k.size(2)});
-    }
-  }
-  return RangeAttention(q, std::move(ranges), scale, attention_window).run();
+  return RangeAttention(q, ranges_of(keys, values), scale, attention_window).run();
+}
+
+AttentionResult tiled_full_attention_cpu(const at::Tensor& q,
+                                         const at::Tensor& k,
+                                         const at::Tensor& v,
+                                         double scale) {
+  const at::Tensor keys = with_unit_stride(k), values = with_unit_stride(v);
+  return RangeAttention(q, ranges_of(keys, values), scale, /*window=*/0, /*causal=*/false).run();
 }
 
 }  // namespace headscope::kernels

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "model/config.h"
 #include "model/head_mask.h"
@@ -17,12 +18,16 @@
 
 namespace headscope::model {
 
-enum class LogitRows { kNone, kLast, kAll };
+enum class LogitRows { kNone, kLast, kAll, kChosen };
 
 struct ForwardOptions {
   LogitRows logits = LogitRows::kLast;
   Observer* observer = nullptr;         // not owned
   const HeadMask* head_mask = nullptr;  // not owned; null = every head as it is
+  // Of every row, where rows are not one sequence's consecutive tokens but those of several, side
+  // by side as [1, n]; the cache knows which is whose. Empty = from cache.next_position() on.
+  std::span<const int64_t> positions = {};
+  std::span<const int64_t> logit_rows = {};  // for kChosen: rows of [1, n], in any order
 };
 
 struct PrefillOptions {
@@ -46,7 +51,8 @@ class Decoder {
 
   // One pass over n new tokens, which take positions cache.next_position() on. Throws InputError
   // when they would pass the model's positions; std::invalid_argument for a head mask of another
-  // model's shape. Returns logits float32: [B, n, vocab] (kAll), [B, 1, vocab] (kLast), undefined
+  // model's shape, or for positions and logit rows that do not fit the tokens. Returns logits
+  // float32: [B, n, vocab] (kAll), [B, 1, vocab] (kLast), [1, chosen, vocab] (kChosen), undefined
   // (kNone).
   at::Tensor forward(const at::Tensor& tokens,  // [B, n] int64
                      runtime::KvCache& cache,
@@ -56,6 +62,12 @@ class Decoder {
   at::Tensor prefill(std::span<const int64_t> tokens,
                      runtime::KvCache& cache,
                      const PrefillOptions& options = {}) const;
+
+  // Prompts of different lengths side by side, padded on the left (kv_cache.h); decode steps follow
+  // with forward(). Rows of logits that belong to padding hold nothing of use.
+  at::Tensor prefill_batch(std::span<const std::vector<int64_t>> prompts,
+                           runtime::KvCache& cache,
+                           const PrefillOptions& options = {}) const;
 
   [[nodiscard]] const ModelConfig& config() const;
   [[nodiscard]] at::Device device() const;

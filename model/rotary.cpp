@@ -188,13 +188,19 @@ at::Tensor Rotary::frequencies(int64_t sequence_length) const {
 }
 
 RotaryTable Rotary::table(int64_t first, int64_t count) const {
-  const bool stretched =
-      rope_.scaling == RopeScaling::kDynamic && first + count > original_positions_;
-  const at::Tensor radians =
-      stretched ? frequencies(first + count).to(device_) : device_frequencies_;
-  const at::Tensor positions =
-      at::arange(first, first + count, at::TensorOptions(device_).dtype(at::kLong)).to(at::kFloat);
-  const at::Tensor angles = positions.unsqueeze(1) * radians;
+  return table_of(at::arange(first, first + count, at::TensorOptions(device_).dtype(at::kLong)),
+                  first + count);
+}
+
+RotaryTable Rotary::table(std::span<const int64_t> positions) const {
+  return table_of(at::tensor(positions, at::kLong).to(device_),
+                  *std::max_element(positions.begin(), positions.end()) + 1);
+}
+
+RotaryTable Rotary::table_of(const at::Tensor& positions, int64_t end) const {
+  const bool stretched = rope_.scaling == RopeScaling::kDynamic && end > original_positions_;
+  const at::Tensor radians = stretched ? frequencies(end).to(device_) : device_frequencies_;
+  const at::Tensor angles = positions.to(at::kFloat).unsqueeze(1) * radians;
   RotaryTable table{at::cos(angles), at::sin(angles)};
   if (attention_factor_ != 1.0) {
     table.cos.mul_(attention_factor_);

@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
 
 #include "model/config.h"
 
@@ -33,6 +34,9 @@ class Rotary {
   // and its single steps then rotate by different angles, exactly as they do in transformers.
   [[nodiscard]] RotaryTable table(int64_t first, int64_t count) const;
 
+  // The same for any positions, one row each (at least one); a pass that ends after the largest.
+  [[nodiscard]] RotaryTable table(std::span<const int64_t> positions) const;
+
   // Radians per position, [head_dim / 2] float32 on CPU, of a pass that ends at `sequence_length`.
   [[nodiscard]] at::Tensor frequencies(int64_t sequence_length) const;
 
@@ -40,6 +44,8 @@ class Rotary {
   [[nodiscard]] double attention_factor() const { return attention_factor_; }
 
  private:
+  [[nodiscard]] RotaryTable table_of(const at::Tensor& positions, int64_t end) const;
+
   RopeConfig rope_;
   int64_t head_dim_ = 0;
   int64_t original_positions_ = 0;

@@ -1,5 +1,6 @@
 // Evaluations on disk: HDF5 when the name ends in .h5 or .hdf5, else JSON; format
 // "headscope.evaluation". Rows and samples round trip, so that a run can resume from its samples.
+// What version 1.0 did not have yet (metric, compression, depth, tokens, cost) gets its default.
 #pragma once
 
 #include <filesystem>
@@ -10,7 +11,7 @@
 namespace headscope::outputs {
 
 inline constexpr const char* kEvaluationFormat = "headscope.evaluation";
-inline constexpr const char* kEvaluationFormatVersion = "1.0";
+inline constexpr const char* kEvaluationFormatVersion = "1.1";
 
 // Throws InputError naming the field. Reads what the content says, whatever the name.
 [[nodiscard]] Evaluation read_evaluation(const std::filesystem::path& path);

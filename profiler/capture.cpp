@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 namespace headscope::profiler {
 namespace {
@@ -25,13 +26,17 @@ at::Tensor recent_mass(const model::LayerView& view, const at::Tensor& keys) {
 
 }  // namespace
 
-AnswerCapture::AnswerCapture(const ModelShape& shape,
-                             const runtime::FullKvCache& cache,
-                             const ScorerSet& scorers)
-    : shape_(shape), cache_(cache), scorers_(scorers) {
+AnswerCapture::AnswerCapture(const ModelShape& shape, KeysOfLayer keys, const ScorerSet& scorers)
+    : shape_(shape), keys_(std::move(keys)), scorers_(scorers) {
   ends_ = std::any_of(scorers.begin(), scorers.end(),
                       [](const auto& scorer) { return scorer->needs_ends(); });
 }
+
+AnswerCapture::AnswerCapture(const ModelShape& shape,
+                             const runtime::FullKvCache& cache,
+                             const ScorerSet& scorers)
+    : AnswerCapture(
+          shape, [&cache](int64_t layer) { return cache.keys(layer)[0]; }, scorers) {}
 
 void AnswerCapture::watch(const Probe& probe) {
   spans_.clear();
@@ -63,7 +68,7 @@ void AnswerCapture::on_layer(const model::LayerView& view) {
 
 void AnswerCapture::read_rows(const model::LayerView& view) {
   const at::Tensor q = view.q[0];
-  const at::Tensor keys = cache_.keys(view.layer)[0];
+  const at::Tensor keys = keys_(view.layer);
   const at::Tensor lse = view.lse[0];
   const at::Tensor mass =
       kernels::span_attention(q, keys, view.scale, view.first_position, spans_, lse);

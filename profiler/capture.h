@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "kernels/ops.h"
@@ -16,9 +17,14 @@
 
 namespace headscope::profiler {
 
+// All keys of the observed sequence in a layer, its pass's own included: [Hkv, S, d].
+using KeysOfLayer = std::function<at::Tensor(int64_t layer)>;
+
 class AnswerCapture final : public model::Observer {
  public:
-  // `cache` is the one the observed passes run on; it and the scores outlive the capture.
+  // `keys` are those of the cache that the observed passes run on. The scores outlive the capture.
+  AnswerCapture(const ModelShape& shape, KeysOfLayer keys, const ScorerSet& scorers);
+  // `cache` holds one sequence and outlives the capture.
   AnswerCapture(const ModelShape& shape,
                 const runtime::FullKvCache& cache,
                 const ScorerSet& scorers);
@@ -38,7 +44,7 @@ class AnswerCapture final : public model::Observer {
   void gather();
 
   ModelShape shape_;
-  const runtime::FullKvCache& cache_;
+  KeysOfLayer keys_;
   const ScorerSet& scorers_;
   std::vector<kernels::KeySpan> spans_;  // the needle's, then the answer's, then the sink tokens
   int64_t num_needle_spans_ = 0;

@@ -13,9 +13,10 @@
 namespace headscope::profiler {
 namespace {
 
-// What a run adds to the libraries whatever the model: a tokenizer, probes, the allocator's slack.
-// Measured on Linux with SmolLM2-135M: VmHWM less what is counted below.
-constexpr int64_t kWorkingBytes = 30'000'000;
+// What a run adds to the libraries whatever the model: a tokenizer, probes, the allocator's slack,
+// pages of the weights' file that the system maps around those asked for. Measured on Linux with
+// models of 135 M and 1.2 G parameters: VmHWM less what is counted below.
+constexpr int64_t kWorkingBytes = 90'000'000;
 // Libraries and their tables, where the system does not say what this process holds.
 constexpr int64_t kTypicalLibraryBytes = 130'000'000;
 
@@ -54,13 +55,16 @@ ParameterCount count_parameters(const model::ModelConfig& config) {
 // Activations of one chunk at their largest: the feed-forward block (hidden in and out, gate and up
 // together, their product) beside the residual stream; or attention (q, k, v, their rotated copies,
 // z).
-int64_t chunk_bytes(const model::ModelConfig& config, int64_t element, int64_t rows) {
+int64_t chunk_bytes(const model::ModelConfig& config,
+                    int64_t element,
+                    int64_t rows,
+                    int64_t logit_rows) {
   const int64_t h = config.hidden_size;
   const int64_t q = config.num_query_heads * config.head_dim;
   const int64_t kv = config.num_kv_heads * config.head_dim;
   const int64_t feed_forward = 3 * h + 4 * config.intermediate_size;
   const int64_t attention = 3 * h + 4 * q + 6 * kv;
-  return rows * element * std::max(feed_forward, attention) + config.vocab_size * 8;
+  return rows * element * std::max(feed_forward, attention) + logit_rows * config.vocab_size * 8;
 }
 
 }  // namespace
@@ -76,13 +80,15 @@ RunEstimate estimate_run(const model::ModelConfig& config,
   estimate.weight_bytes = element * (parameters.layers + parameters.embedding + parameters.output);
   const int64_t full_cache =
       runtime::full_capacity(size.longest_context) * shape.kv_bytes_per_token(element);
-  // A compressed copy is at most as large as the cache that it is made from.
-  estimate.kv_bytes = size.compresses ? 2 * full_cache : full_cache;
+  const int64_t copied = std::min(size.compressed_tokens, size.longest_context);
+  estimate.kv_bytes =
+      full_cache +
+      (copied > 0 ? runtime::full_capacity(copied) * shape.kv_bytes_per_token(element) : 0);
   const int64_t rows = std::min(size.chunk_tokens, size.longest_context);
-  estimate.transient_bytes = chunk_bytes(config, element, rows);
-  // While weights are read, the largest tensor stands beside them in the file's pages and in
-  // float32; the heap keeps about one such piece.
-  estimate.program_bytes = resident_bytes() + kWorkingBytes + 4 * parameters.embedding;
+  estimate.transient_bytes = chunk_bytes(config, element, rows, size.logit_rows);
+  // The last layer's largest product is there as it was read beside its packed form.
+  const int64_t gate_up = 2 * config.hidden_size * config.intermediate_size;
+  estimate.program_bytes = resident_bytes() + kWorkingBytes + 2 * element * gate_up;
   estimate.peak_bytes =
       estimate.weight_bytes + estimate.kv_bytes + estimate.transient_bytes + estimate.program_bytes;
   if (flops_per_second > 0.0) {

@@ -11,11 +11,12 @@ namespace headscope::profiler {
 
 // The size of a run, in tokens.
 struct RunSize {
-  int64_t longest_context = 0;  // longest prompt plus its answer
-  int64_t prompt_tokens = 0;    // prefilled in all
-  int64_t decode_tokens = 0;    // decoded one by one in all
-  int64_t chunk_tokens = 256;   // per pass
-  bool compresses = false;      // holds compressed copies beside the full cache (evaluate)
+  int64_t longest_context = 0;    // longest prompt plus its answer
+  int64_t prompt_tokens = 0;      // prefilled in all
+  int64_t decode_tokens = 0;      // decoded one by one in all
+  int64_t chunk_tokens = 256;     // per pass
+  int64_t logit_rows = 1;         // of a pass, rows whose logits are wanted
+  int64_t compressed_tokens = 0;  // per KV head, of a compressed copy beside the full cache
 };
 
 struct RunEstimate {

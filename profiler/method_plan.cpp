@@ -86,7 +86,7 @@ BudgetPlan plan_from_profile(const HeadProfile& profile,
   BudgetPlan plan = allocate(*allocator, profile.model, policy, input);
   add_notes(notes, plan);
   if (policy.needs_selector_heads) {
-    Selectors selectors = pick_selectors(profile, options);
+    Selectors selectors = options.selectors ? *options.selectors : pick_selectors(profile, options);
     plan.selector_heads = std::move(selectors.heads);
     add_notes(selectors.notes, plan);
   }

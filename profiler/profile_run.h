@@ -11,10 +11,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "analysis/probe_samples.h"
+#include "analysis/stop_rule.h"
 #include "outputs/head_profile.h"
 #include "profiler/head_scorer.h"
 #include "profiler/measured_model.h"
@@ -25,7 +27,15 @@
 
 namespace headscope::profiler {
 
+// Each probe on its own, as published measurements are; or many needles to one haystack
+// (shared_haystack.h), which is another experiment. Which of them the probes given are is for the
+// caller to say: the mode is a part of every trial's address.
+enum class ProfileMode { kExact, kShared };
+// "exact" or "shared".
+[[nodiscard]] std::string mode_name(ProfileMode mode);
+
 struct ProfileOptions {
+  ProfileMode mode = ProfileMode::kExact;
   std::vector<std::string> scores = {"srh", "srh_paper", "srh_code", "retrieval",
                                      "r2",  "sink",      "recency"};  // default_scores()
   SpanChoice srh_span =
@@ -40,16 +50,22 @@ struct ProfileOptions {
   int64_t chunk_tokens = 128;
   bool use_draft = true;             // false: decode every token on its own (same result, slower)
   bool reuse_prefixes = true;        // keep what two prompts share, whole chunks (same result)
+  bool batch_questions = true;       // ask questions of one context in one pass (same result)
   double save_every_seconds = 30.0;  // > 0: how much work a power cut may cost
+  // Probes are put in rounds (probe_rounds.h) until this rule stops: those given are the most, in
+  // the order in which they are put, which must follow neither needles nor families. `mix` is the
+  // one above.
+  std::optional<analysis::StopOptions> until_stable;
 
   // InputError names the option, its range and what was given.
   void validate(const ModelShape& shape) const;
 };
 
 struct ProfileOutcome {
-  HeadProfile profile;      // probes in the order given; those not reached are absent
-  bool complete = false;    // false: interrupted, the log holds what was done
-  int64_t num_resumed = 0;  // probes taken from the log
+  HeadProfile profile;    // probes in the order given; those not reached are absent
+  bool complete = false;  // false: interrupted, the log holds what was done
+  std::optional<analysis::StopDecision> stop;  // the rule's last, of rank 0
+  int64_t num_resumed = 0;                     // probes taken from the log
 };
 
 // Runs every probe whose trial the log does not hold yet; each goes to the log the moment it is

@@ -46,6 +46,7 @@ TrialRun trial_run(const MeasuredModel& model, const ProfileOptions& options) {
   std::vector<std::string> scores = options.scores;
   std::sort(scores.begin(), scores.end());
   return {
+      {"mode", mode_name(options.mode)},
       {"model", model.identity.fingerprint},
       {"tokenizer", tokenizer_digest(model.tokenizer)},
       {"stop ids", join_values(model::stop_ids(model.decoder.config(), model.tokenizer))},

@@ -1,5 +1,7 @@
 #include "profiler/cli/estimate.h"
 
+#include <algorithm>
+#include <cmath>
 #include <sstream>
 
 namespace headscope::cli {
@@ -17,8 +19,15 @@ void emit_estimate(const Session& session,
        << human_bytes(estimate.weight_bytes) << ", KV cache " << human_bytes(estimate.kv_bytes)
        << ", activations " << human_bytes(estimate.transient_bytes) << ", program "
        << human_bytes(estimate.program_bytes) << "\n";
-  text.precision(3);
-  if (estimate.seconds > 0) text << "would take about " << estimate.seconds << " s here\n";
+  if (estimate.seconds > 0) {
+    const int64_t seconds = std::max<int64_t>(1, std::llround(estimate.seconds));
+    text << "would take about ";
+    if (seconds < 120) {
+      text << seconds << " s here\n";
+    } else {
+      text << (seconds + 30) / 60 << " min here\n";
+    }
+  }
   session.emit(Json{{"dry_run", true},
                     {"peak_bytes", estimate.peak_bytes},
                     {"weight_bytes", estimate.weight_bytes},

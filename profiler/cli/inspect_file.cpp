@@ -16,6 +16,8 @@
 #include "outputs/profile_file.h"
 #include "profiler/cli/audit_text.h"
 #include "profiler/cli/curve_report.h"
+#include "profiler/cli/evaluation_table.h"
+#include "profiler/cli/mode_report.h"
 #include "profiler/cli/plan_text.h"
 #include "profiler/cli/trust_report.h"
 
@@ -71,9 +73,13 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
   const HeadProfile profile = outputs::read_profile(path);
   std::ostringstream text;
   text << path << ": a head profile\n"
-       << model_line(profile.model) << made_line(profile.provenance);
+       << model_line(profile.model) << made_line(profile.provenance)
+       << mode_text(profile.provenance, "  ");
   json["model"] = model_json(profile.model);
   json["provenance"] = provenance_json(profile.provenance);
+  if (const Json agreement = stored_mode_agreement(profile.provenance); agreement.is_object()) {
+    json["mode_agreement"] = agreement;
+  }
   json["num_probes"] = profile.probes.size();
   json["num_successful"] = profile.num_successful();
   json["scores"] = Json::array();
@@ -112,10 +118,12 @@ void inspect_evaluation(const Session& session, const std::string& path, Json js
   json["provenance"] = provenance_json(evaluation.provenance);
   json["num_rows"] = evaluation.rows.size();
   json["num_samples"] = evaluation.samples.size();
+  json["rows"] = rows_json(evaluation);
   session.emit(json, path + ": an evaluation\n" + model_line(evaluation.model) +
                          made_line(evaluation.provenance) + "  rows         " +
                          std::to_string(evaluation.rows.size()) + ", from " +
-                         std::to_string(evaluation.samples.size()) + " samples");
+                         std::to_string(evaluation.samples.size()) + " samples\n" +
+                         rows_text(evaluation));
 }
 
 void emit_foreign(const Session& session,
@@ -188,6 +196,7 @@ bool inspect_file(const Session& session, const std::string& path) {
       return true;
     }
     case FileKind::kTrace:
+    case FileKind::kRetained:
     case FileKind::kDuoPattern:
     case FileKind::kTorchPickle:
       emit_foreign(session, json,

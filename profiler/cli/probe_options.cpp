@@ -1,6 +1,7 @@
 #include "profiler/cli/probe_options.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <optional>
 
@@ -9,12 +10,17 @@
 #include "profiler/haystack.h"
 #include "profiler/needle_file.h"
 #include "profiler/option_check.h"
+#include "profiler/probe_audit.h"
 #include "profiler/probe_preset.h"
 
 namespace headscope::cli {
 namespace {
 
 constexpr int64_t kAnswerRoom = 64;  // positions that a range of lengths leaves for the answer
+// Roughly, for the estimate of a dry run: tokens of a needle's statement, and of a question with
+// what follows it.
+constexpr int64_t kStatementTokens = 20;
+constexpr int64_t kQuestionTokens = 40;
 
 // The user's own needles and text, where given.
 struct OwnTexts {
@@ -31,6 +37,28 @@ profiler::FamilyRequest request_of(const ProbeOptions& options) {
   profiler::FamilyRequest request = options.request;
   request.questions = profiler::parse_question_choice(options.questions);
   return request;
+}
+
+// Of a family, in either mode.
+int64_t questions_per_length(const ProbeOptions& options) {
+  const profiler::ProbeGridOptions& grid = options.request.grid;
+  return std::ssize(grid.depths) * grid.needles_per_cell;
+}
+
+// Group by group, then what stands alone.
+std::vector<profiler::Probe> shared_probes(const ProbeOptions& options,
+                                           const profiler::PromptWriter& writer) {
+  OwnTexts own(options);
+  profiler::SharedProbes shared = profiler::build_shared_family_probes(
+      request_of(options), options.needle_share, own.needles ? &*own.needles : nullptr,
+      own.haystack ? &*own.haystack : nullptr, writer);
+  std::vector<profiler::Probe> probes;
+  for (profiler::SharedGroup& group : shared.groups) {
+    std::move(group.probes.begin(), group.probes.end(), std::back_inserter(probes));
+  }
+  std::move(shared.alone.begin(), shared.alone.end(), std::back_inserter(probes));
+  profiler::refuse_duplicate_prompts(probes);
+  return probes;
 }
 
 std::string preset_names() {
@@ -63,12 +91,27 @@ void ProbeOptions::fit_to_model(int64_t positions, profiler::ProgressSink& messa
   }
 }
 
+void ProbeOptions::grow_to(int64_t wanted) {
+  if (!probes.empty() || !needles.empty() || app->count("--needles-per-cell") > 0) return;
+  profiler::ProbeGridOptions& grid = request.grid;
+  const int64_t before = grid.needles_per_cell, controls = grid.controls_per_length;
+  const int64_t most = request.num_needles > 0 ? request.num_needles : profiler::kMostNeedles;
+  while (num_probes() < wanted && grid.needles_per_cell < most) {
+    ++grid.needles_per_cell;
+    grid.controls_per_length = (controls * grid.needles_per_cell + before - 1) / before;
+  }
+}
+
 void ProbeOptions::validate() const {
   const profiler::ProbeGridOptions& grid = request.grid;
   if (grid.context_lengths.empty() || grid.depths.empty()) {
     throw InputError("probes", "at least one context length and one depth", "none");
   }
   static_cast<void>(request_of(*this));
+  if (!(needle_share > 0.0 && needle_share < 1.0)) {
+    throw InputError("--needle-share", "a number above 0 and below 1",
+                     std::to_string(needle_share));
+  }
   static_cast<void>(profiler::probes_per_length(request));  // names families
 }
 
@@ -87,7 +130,16 @@ int64_t ProbeOptions::prompt_tokens() const {
   const profiler::ProbeGridOptions& grid = request.grid;
   const int64_t all_lengths =
       std::accumulate(grid.context_lengths.begin(), grid.context_lengths.end(), int64_t{0});
-  return num_probes() / std::ssize(grid.context_lengths) * all_lengths;
+  const int64_t per_length = num_probes() / std::ssize(grid.context_lengths);
+  if (!is_shared()) return per_length * all_lengths;
+  int64_t tokens = per_length * std::ssize(grid.context_lengths) * kQuestionTokens;
+  for (const int64_t length : grid.context_lengths) {
+    const auto room = std::max<int64_t>(
+        kStatementTokens, static_cast<int64_t>(needle_share * static_cast<double>(length)));
+    const int64_t contexts = (per_length * kStatementTokens + room - 1) / room;
+    tokens += contexts * length;
+  }
+  return tokens;
 }
 
 void ProbeOptions::describe(const profiler::PromptWriter& writer, Provenance& provenance) const {
@@ -98,6 +150,7 @@ void ProbeOptions::describe(const profiler::PromptWriter& writer, Provenance& pr
   stored["haystack"] = haystack.empty() ? "built-in prose" : haystack;
   stored["families"] = profiler::join_values(request.families);
   stored["questions"] = questions;
+  if (is_shared()) stored["needle_share"] = profiler::join_values(std::vector{needle_share});
   stored["context_lengths"] = profiler::join_values(grid.context_lengths);
   stored["depths"] = profiler::join_values(grid.depths);
   stored["needles_per_cell"] = std::to_string(grid.needles_per_cell);
@@ -150,20 +203,37 @@ void add_probe_options(CLI::App& app, ProbeOptions& options) {
       ->capture_default_str();
 }
 
+void add_mode_options(CLI::App& app, ProbeOptions& options) {
+  app.add_option(
+         "--mode", options.mode,
+         "exact: one needle to a haystack; shared: many needles to one, which is faster and "
+         "another experiment")
+      ->check(CLI::IsMember({"exact", "shared"}))
+      ->capture_default_str();
+  app.add_option("--needle-share", options.needle_share,
+                 "Shared mode: share of a context's tokens for needles, at most")
+      ->capture_default_str();
+}
+
 std::vector<profiler::Probe> build_probes(const ProbeOptions& options,
                                           const profiler::PromptWriter& writer) {
+  if (options.is_shared()) return shared_probes(options, writer);
   OwnTexts own(options);
   return profiler::build_family_probes(request_of(options), own.needles ? &*own.needles : nullptr,
                                        own.haystack ? &*own.haystack : nullptr, writer);
 }
 
-profiler::SharedProbes build_shared_probes(const ProbeOptions& options,
-                                           double max_share,
-                                           const profiler::PromptWriter& writer) {
-  OwnTexts own(options);
-  return profiler::build_shared_family_probes(request_of(options), max_share,
-                                              own.needles ? &*own.needles : nullptr,
-                                              own.haystack ? &*own.haystack : nullptr, writer);
+std::vector<profiler::Probe> build_exact_twins(const ProbeOptions& options,
+                                               const profiler::PromptWriter& writer) {
+  ProbeOptions exact = options;
+  exact.mode = "exact";
+  // Shared mode asks the questions of one context length at all of them.
+  const int64_t questions = questions_per_length(options);
+  const bool both = options.questions == "both";
+  int64_t& num_needles = exact.request.num_needles;
+  if (num_needles == 0)
+    num_needles = std::min(profiler::kMostNeedles, both ? (questions + 1) / 2 : questions);
+  return build_probes(exact, writer);
 }
 
 }  // namespace headscope::cli

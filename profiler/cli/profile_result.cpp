@@ -4,6 +4,7 @@
 
 #include "analysis/head_ranking.h"
 #include "profiler/cli/audit_text.h"
+#include "profiler/cli/mode_report.h"
 #include "profiler/cli/trust_report.h"
 
 namespace headscope::cli {
@@ -20,6 +21,15 @@ Json result_json(const profiler::ProfileOutcome& outcome, uint64_t seed) {
             {"audit", audit_json(profiler::audit_probes(profile))},
             {"trust", trust_json(profile, seed)}};
   json["stability"] = json["trust"]["stability"];
+  const Json& until_stable = json["trust"]["until_stable"];
+  if (!until_stable.is_null()) json["stability"]["until_stable"] = until_stable;
+  if (const auto mode = profile.provenance.options.find("mode");
+      mode != profile.provenance.options.end()) {
+    json["mode"] = mode->second;
+  }
+  if (const Json agreement = stored_mode_agreement(profile.provenance); agreement.is_object()) {
+    json["mode_agreement"] = agreement;
+  }
   for (const auto& [name, table] : profile.scores) {
     Json heads = Json::array();
     for (const analysis::RankedHead& head : analysis::rank_heads(table.mean)) {
@@ -33,7 +43,8 @@ Json result_json(const profiler::ProfileOutcome& outcome, uint64_t seed) {
 std::string result_text(const HeadProfile& profile, const Json& json, const std::string& out) {
   std::ostringstream text;
   text << "wrote " << out << ": " << profile.num_successful() << " of " << profile.probes.size()
-       << " probes answered\n";
+       << " probes answered\n"
+       << mode_text(profile.provenance, "");
   text.precision(3);
   for (const auto& [name, unused] : profile.scores) {
     text << name << std::string(name.size() < 12 ? 12 - name.size() : 1, ' ');

@@ -9,6 +9,7 @@
 #include "analysis/rank_correlation.h"
 #include "analysis/retrieval_verdict.h"
 #include "analysis/stability.h"
+#include "analysis/stop_rule.h"
 #include "profiler/cli/trust_report.h"
 #include "profiler/probe_audit.h"
 
@@ -37,11 +38,7 @@ struct Context {
   [[nodiscard]] analysis::ProbeSamples samples(const ScoreTable& table) const {
     return analysis::probe_samples(profile.probes, table.samples, num_heads);
   }
-  // The score by which heads are selected: srh where there is one.
-  [[nodiscard]] std::string selecting_score() const {
-    if (profile.scores.empty()) return "";
-    return profile.scores.count("srh") > 0 ? "srh" : profile.scores.begin()->first;
-  }
+  [[nodiscard]] std::string selecting_score() const { return analysis::selecting_score(profile); }
   [[nodiscard]] Json place(size_t head) const {
     const auto per_layer = static_cast<size_t>(profile.model.shape.num_query_heads);
     return Json::array({head / per_layer, head % per_layer});
@@ -314,6 +311,7 @@ Json trust_json(const HeadProfile& profile, uint64_t seed) {
   const analysis::RetrievalVerdict verdict = analysis::judge_retrieval(profile, options);
   trust["selected_heads"] = selected_json(context, verdict);
   trust["verdict"] = verdict_json(verdict);
+  trust["until_stable"] = stop_json(profile);
   trust["unscored_layers"] = unscored_layers(profile);
   trust["warnings"] = warnings_json(context, trust);
   return trust;

@@ -15,8 +15,6 @@
 namespace headscope::profiler {
 namespace {
 
-constexpr int64_t kMostNeedles = 500;
-
 bool has(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }

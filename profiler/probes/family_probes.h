@@ -19,13 +19,16 @@ enum class QuestionChoice { kLiteral, kParaphrased, kBoth };
 // "literal", "paraphrased", "both"; InputError for anything else.
 [[nodiscard]] QuestionChoice parse_question_choice(const std::string& name);
 
+inline constexpr int64_t kMostNeedles = 500;  // different questions of a family
+
 struct FamilyRequest {
   // "needle" (all kinds of needle), "number", "word", the names of task_registry.h, "repeat"
   // (repeated_tokens.h), or "all". Kinds of needle share a grid, dealt in turn.
   std::vector<std::string> families = {"needle"};
   QuestionChoice questions = QuestionChoice::kLiteral;
-  int64_t num_needles = 0;  // different questions of a family; 0 = one per probe, at most 500
-  ProbeGridOptions grid;    // of every family; "repeat" has needles_per_cell a context length
+  int64_t num_needles =
+      0;  // different questions of a family; 0 = one per probe, at most kMostNeedles
+  ProbeGridOptions grid;  // of every family; "repeat" has needles_per_cell a context length
 };
 
 [[nodiscard]] std::vector<std::string> probe_family_names();

@@ -40,6 +40,9 @@ struct TaskRequest {
   int64_t count = 1;             // samples, >= 1
   int64_t context_length = 512;  // tokens of the whole prompt: never more, and nearly so many
   uint64_t seed = 0;
+  // 0..1, where the (first) statement stands: sample i takes depth i, from the first on again
+  // beyond the last. Empty = drawn at random for every sample.
+  std::vector<double> depths = {};
 };
 
 // Samples 0..count-1; sample i is the same whatever the count. `filler` replaces the built-in prose

@@ -72,6 +72,50 @@ void attention_body(const Variant& variant) {
 }
 OP_TEST_CASES("causal attention and its log-sum-exp equal float64", attention_body)
 
+void full_attention_body(const Variant& variant) {
+  at::manual_seed(kSeed);
+  for (const HeadShape& s : head_shapes(variant)) {
+    // Many rows and few keys too: nothing ties their numbers here.
+    for (const auto& [n, num_keys] : {std::pair<int64_t, int64_t>{1, 1}, {90, 7}, {37, 700}}) {
+      INFO(describe(s) << ", n " << n << ", S " << num_keys << ", seed " << kSeed);
+      const int64_t hq = s.num_kv_heads * s.group;
+      const at::Tensor q = variant.to_device(normal({2, hq, n, s.head_dim}, s.dtype));
+      const at::Tensor storage =
+          variant.to_device(normal({2, 2, s.num_kv_heads, num_keys + 9, s.head_dim}, s.dtype));
+      const at::Tensor k = storage[0].slice(2, 0, num_keys), v = storage[1].slice(2, 0, num_keys);
+      const double scale = peaked_scale(s.head_dim);
+      const AttentionResult got =
+          variant.aten() ? full_attention_aten(q, k, v, scale) : full_attention(q, k, v, scale);
+      std::vector<at::Tensor> z, lse;
+      for (int64_t b = 0; b < 2; ++b) {
+        // Rows behind all keys see them all.
+        const at::Tensor logits = oracle_logits(q[b], k[b], scale, num_keys, 0);
+        const at::Tensor values = v[b].cpu().to(at::kDouble).repeat_interleave(s.group, 0);
+        z.push_back(at::einsum("hns,hsd->hnd", {logits.softmax(-1), values}));
+        lse.push_back(logits.logsumexp({-1}));
+      }
+      CHECK(got.z.scalar_type() == s.dtype);
+      CHECK(largest_gap(got.z, at::stack(z)) < output_tolerance(s.dtype, v));
+      CHECK(largest_gap(got.lse, at::stack(lse)) < kFloatTolerance);
+    }
+  }
+}
+OP_TEST_CASES("full attention and its log-sum-exp equal float64", full_attention_body)
+
+TEST_CASE("full attention by blocks of rows gives each row what it gets alone", "[kernels]") {
+  at::manual_seed(kSeed);
+  INFO("seed " << kSeed);
+  constexpr int64_t kManyRows = 2200, kManyKeys = 4000;  // logits of two heads: more than a block
+  static_assert(2 * kManyRows * kManyKeys > kAtenBlockElements);
+  const at::Tensor q = normal({1, 2, kManyRows, 8}, at::kFloat);
+  const at::Tensor k = normal({1, 1, kManyKeys, 8}, at::kFloat);
+  const at::Tensor v = normal({1, 1, kManyKeys, 8}, at::kFloat);
+  const AttentionResult all = full_attention_aten(q, k, v, 0.4);
+  const AttentionResult last = full_attention_aten(q.slice(2, kManyRows - 30), k, v, 0.4);
+  CHECK(largest_gap(all.z.slice(2, kManyRows - 30), last.z) < kFloatTolerance);
+  CHECK(largest_gap(all.lse.slice(2, kManyRows - 30), last.lse) < kFloatTolerance);
+}
+
 void strided_query_body(const Variant& variant) {
   at::manual_seed(kSeed);
   // q as a decoder has it, [B, n, Hq, d] transposed, and values whose last stride is not 1.

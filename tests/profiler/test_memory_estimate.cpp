@@ -27,9 +27,23 @@ TEST_CASE("a compressing run counts the compressed copy too", "[profiler]") {
   const PlantedSetup planted;
   profiler::RunSize size{.longest_context = 300, .prompt_tokens = 300};
   const auto plain = profiler::estimate_run(planted.source->config(), at::kFloat, size, 0.0);
-  size.compresses = true;
+  size.compressed_tokens = 300;
   const auto both = profiler::estimate_run(planted.source->config(), at::kFloat, size, 0.0);
   CHECK(both.kv_bytes == 2 * plain.kv_bytes);
+  size.compressed_tokens = 30;
+  const auto small = profiler::estimate_run(planted.source->config(), at::kFloat, size, 0.0);
+  CHECK(small.kv_bytes > plain.kv_bytes);
+  CHECK(small.kv_bytes < plain.kv_bytes + plain.kv_bytes / 2);
+}
+
+TEST_CASE("logits of many rows take memory of their own", "[profiler]") {
+  const PlantedSetup planted;
+  profiler::RunSize size{.longest_context = 300, .prompt_tokens = 300};
+  const auto one = profiler::estimate_run(planted.source->config(), at::kFloat, size, 0.0);
+  size.logit_rows = 65;
+  const auto many = profiler::estimate_run(planted.source->config(), at::kFloat, size, 0.0);
+  // float32, and once more beside it where the model's dtype is another.
+  CHECK(many.transient_bytes - one.transient_bytes == 64 * 8 * planted.source->config().vocab_size);
 }
 
 TEST_CASE("estimated time grows with the work and shrinks with the machine", "[profiler]") {

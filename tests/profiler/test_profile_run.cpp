@@ -10,6 +10,7 @@
 #include "profiler/greedy_answer.h"
 #include "profiler/profile_run.h"
 #include "tests/profiler/planted_setup.h"
+#include "tests/profiler/same_profiles.h"
 
 namespace headscope::testing {
 namespace {
@@ -23,32 +24,6 @@ HeadProfile run(const PlantedSetup& planted,
                 const ProfileOptions& options = {}) {
   profiler::SilentProgress silent;
   return profiler::profile_heads(planted.model(), probes, options, {}, silent).profile;
-}
-
-// Same probes, same responses; samples equal or both NaN, up to `tolerance`.
-void check_same(const HeadProfile& a, const HeadProfile& b, double tolerance) {
-  REQUIRE(a.probes.size() == b.probes.size());
-  for (size_t i = 0; i < a.probes.size(); ++i) {
-    INFO("probe " << i);
-    CHECK(a.probes[i].id == b.probes[i].id);
-    CHECK(a.probes[i].response == b.probes[i].response);
-    CHECK(a.probes[i].success == b.probes[i].success);
-    CHECK(a.probes[i].prompt_hash == b.probes[i].prompt_hash);
-  }
-  REQUIRE(a.scores.size() == b.scores.size());
-  for (const auto& [name, table] : a.scores) {
-    const std::vector<float>& other = b.scores.at(name).samples;
-    REQUIRE(table.samples.size() == other.size());
-    double worst = 0.0;
-    for (size_t i = 0; i < other.size(); ++i) {
-      REQUIRE(std::isnan(table.samples[i]) == std::isnan(other[i]));
-      if (!std::isnan(other[i])) {
-        worst = std::max(worst, std::abs(double{table.samples[i]} - double{other[i]}));
-      }
-    }
-    INFO(name << ": largest difference " << worst);
-    CHECK(worst <= tolerance);
-  }
 }
 
 // The right draft, one that is wrong at once, one that is wrong in the middle, one too long, none.

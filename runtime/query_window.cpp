@@ -1,0 +1,52 @@
+#include "runtime/query_window.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace headscope::runtime {
+
+namespace {
+
+// The last `count` rows of old and new together. Cloned, so that a view does not keep a chunk
+// alive.
+at::Tensor last_rows(const at::Tensor& old_rows, const at::Tensor& new_rows, int64_t count) {
+  constexpr int64_t kRows = 2;
+  const int64_t num_new = new_rows.size(kRows);
+  if (num_new >= count || !old_rows.defined()) {
+    const int64_t taken = std::min(count, num_new);
+    return new_rows.narrow(kRows, num_new - taken, taken).clone();
+  }
+  const int64_t num_old = std::min(old_rows.size(kRows), count - num_new);
+  return at::cat({old_rows.narrow(kRows, old_rows.size(kRows) - num_old, num_old), new_rows},
+                 kRows);
+}
+
+}  // namespace
+
+void QueryWindow::remember(const LayerStep& step,
+                           const LayerAttention& attention,
+                           int64_t most_rows,
+                           int64_t new_end) {
+  q = last_rows(q, step.q, most_rows);
+  lse = last_rows(lse, attention.lse, most_rows);
+  scale = step.scale;
+  attention_window = step.attention_window;
+  end = new_end;
+}
+
+void QueryWindow::truncate(int64_t length) {
+  if (end <= length) {
+    return;
+  }
+  const int64_t rows = num_rows() - (end - length);
+  if (rows > 0) {
+    q = q.narrow(/*dim=*/2, 0, rows).clone();
+    lse = lse.narrow(/*dim=*/2, 0, rows).clone();
+    end = length;
+  } else {
+    *this = QueryWindow{};
+  }
+}
+
+}  // namespace headscope::runtime
