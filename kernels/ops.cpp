@@ -251,7 +251,8 @@ void compact_layer_kv(const at::Tensor& source,
   for (size_t r = 0; r < rows; ++r) {
     check_compaction(source, positions[r], target, target_offset[r]);
   }
-  if (source.is_cpu() && target.stride(1) == 1) {
+  const bool has_kernel = kernel_launcher(source.device()) != nullptr;
+  if (!has_kernel && source.is_cpu() && target.stride(1) == 1) {
     compact_layer_kv_cpu(source, positions, target, target_offset);
     return;
   }
