@@ -49,6 +49,26 @@ void check_lse(const std::optional<at::Tensor>& lse, const at::Tensor& q) {
   expect_same_device(*lse, "lse", q, "q");
 }
 
+void check_compaction(const at::Tensor& source,  // [S, d]
+                      const at::Tensor& positions,
+                      const at::Tensor& target,
+                      int64_t target_offset) {
+  expect_shape(positions, "positions", {{"m", kAnySize}});
+  expect_dtype(positions, "positions", at::kLong);
+  expect_same_device(positions, "positions", source, "source");
+  const int64_t count = positions.size(0);
+  if (target_offset >= 0 && target_offset + count <= target.size(0)) return;
+  expect(false, "target_offset",
+         "room for " + std::to_string(count) + " rows in " + std::to_string(target.size(0)),
+         std::to_string(target_offset));
+}
+
+void check_target(const at::Tensor& target, const at::Tensor& source) {
+  expect_shape(target, "target", {{"capacity", kAnySize}, {"d", source.size(-1)}});
+  expect_same_dtype(target, "target", source, "source");
+  expect_same_device(target, "target", source, "source");
+}
+
 }  // namespace
 
 AttentionResult causal_attention(const at::Tensor& q,
@@ -197,16 +217,8 @@ void compact_kv(const at::Tensor& source,
                 int64_t target_offset) {
   const c10::NoGradGuard no_grad;
   expect_shape(source, "source", {{"S", kAnySize}, {"d", kAnySize}});
-  expect_shape(positions, "positions", {{"m", kAnySize}});
-  expect_dtype(positions, "positions", at::kLong);
-  expect_same_device(positions, "positions", source, "source");
-  expect_shape(target, "target", {{"capacity", kAnySize}, {"d", source.size(1)}});
-  expect_same_dtype(target, "target", source, "source");
-  expect_same_device(target, "target", source, "source");
-  expect(target_offset >= 0 && target_offset + positions.size(0) <= target.size(0), "target_offset",
-         "room for " + std::to_string(positions.size(0)) + " rows in " +
-             std::to_string(target.size(0)),
-         std::to_string(target_offset));
+  check_target(target, source);
+  check_compaction(source, positions, target, target_offset);
   const KernelLauncher* launcher = kernel_launcher(source.device());
   if (launcher != nullptr && compact_kv_cuda(*launcher, source, positions, target, target_offset)) {
     return;
@@ -215,6 +227,37 @@ void compact_kv(const at::Tensor& source,
     compact_kv_cpu(source, positions, target, target_offset);
   } else {
     compact_kv_aten(source, positions, target, target_offset);
+  }
+}
+
+void compact_layer_kv(const at::Tensor& source,
+                      std::span<const at::Tensor> positions,
+                      const at::Tensor& target,
+                      std::span<const int64_t> target_offset) {
+  const c10::NoGradGuard no_grad;
+  expect_shape(source, "source",
+               {{"B", kAnySize}, {"Hkv", kAnySize}, {"S", kAnySize}, {"d", kAnySize}});
+  const auto rows = static_cast<size_t>(source.size(0) * source.size(1));
+  check_target(target, source);
+  if (source.is_alias_of(target)) {
+    expect(false, "target", "other storage than source's", "the same");
+  }
+  if (positions.size() != rows || target_offset.size() != rows) {  // words only where they are used
+    expect(positions.size() == rows, "positions", "one tensor per (sequence, KV head)",
+           std::to_string(positions.size()));
+    expect(false, "target_offset", "one number per (sequence, KV head)",
+           std::to_string(target_offset.size()));
+  }
+  for (size_t r = 0; r < rows; ++r) {
+    check_compaction(source, positions[r], target, target_offset[r]);
+  }
+  if (source.is_cpu() && target.stride(1) == 1) {
+    compact_layer_kv_cpu(source, positions, target, target_offset);
+    return;
+  }
+  const at::Tensor by_row = source.flatten(0, 1);
+  for (size_t r = 0; r < rows; ++r) {
+    compact_kv(by_row[static_cast<int64_t>(r)], positions[r], target, target_offset[r]);
   }
 }
 

@@ -14,6 +14,8 @@ struct Avx2 {
   static constexpr int64_t kWidth = 8;
   static constexpr int kMaxRows = 6;  // 12 accumulators of the 16 registers
   static constexpr int kDotRows = 3;
+  static constexpr int kLaneRegs = 3;
+  static constexpr int kLaneKeys = 4;
   static constexpr int64_t kTranspose = 8;
 
   static Reg zero() { return _mm256_setzero_ps(); }
@@ -38,6 +40,8 @@ struct Avx2 {
     store(padded, x);
     for (int64_t i = 0; i < count; ++i) p[i] = padded[i];
   }
+  static void stream(float* p, Reg x) { _mm256_stream_ps(p, x); }
+  static void end_streams() { _mm_sfence(); }
   static Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
   static Reg mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
@@ -99,12 +103,15 @@ struct Avx2 {
   static uint64_t at_least(Reg x, Reg bar) {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(x, bar, _CMP_GE_OQ)));
   }
+  static int64_t store_lanes(uint64_t hits, int32_t first, int32_t* out) {
+    return store_lanes_one_by_one(hits, first, out);
+  }
 };
 
 }  // namespace
 
 const TileKernels& tile_kernels_avx2() {
-  static const TileKernels table = TileBody<Avx2>::table();
+  static const TileKernels table = make_tile_kernels<Avx2>();
   return table;
 }
 

@@ -76,11 +76,7 @@ RaggedLayer::RaggedLayer(const at::Tensor& keys,
   const int64_t slots = place_rows(row_capacity_, kv_.offset);
   for (const auto& [source, target] : {std::pair(&keys, &kv_.keys), {&values, &kv_.values}}) {
     *target = at::empty({slots, source->size(3)}, source->options());
-    for (size_t row = 0; row < retained.size(); ++row) {
-      const auto r = static_cast<int64_t>(row);
-      kernels::compact_kv((*source)[r / num_kv_heads][r % num_kv_heads], retained[row], *target,
-                          kv_.offset[row]);
-    }
+    kernels::compact_layer_kv(*source, retained, *target, kv_.offset);
   }
   next_slot_ = append_slots(kv_);
 }

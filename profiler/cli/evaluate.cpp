@@ -148,8 +148,8 @@ profiler::PlanMaker plan_maker(const EvaluateCommand& command,
                                const HeadProfile* profile,
                                const std::optional<profiler::Selectors>& selectors,
                                const ModelIdentity& model) {
-  return [&command, &plans, profile, &selectors, &model](
-             const std::string& method, int64_t budget, int64_t prompt_tokens) {
+  return [&command, &plans, profile, &selectors, &model](const std::string& method, int64_t budget,
+                                                         int64_t prompt_tokens) {
     const auto given = plans.find(method);
     if (given != plans.end()) return given->second;
     profiler::MethodOptions options;

@@ -75,7 +75,7 @@ void check_options(const GenerateCommand& command) {
   needs_method("--compress-turns", command.compressor.compress_turns);
   needs_method("--drift-check", command.drift_check);
   if (command.drift.fallback != 0.0 && !command.drift_check) {
-    throw InputError("--fallback", "--drift-check, which says when", "none");
+    throw InputError("--drift-fallback", "--drift-check, which says when", "none");
   }
   if (!command.turns.empty() && !command.tokens.empty()) {
     throw InputError("--turn", "a prompt as text", "--tokens");
@@ -361,7 +361,7 @@ void add_cache_options(CLI::App& sub, GenerateCommand& command) {
   sub.add_option("--drift-threshold", command.drift.threshold,
                  "Kept mass below which a request has drifted, 0..1")
       ->capture_default_str();
-  sub.add_option("--fallback", command.drift.fallback,
+  sub.add_option("--drift-fallback", command.drift.fallback,
                  "Then read all of it anew with budgets this many times as large");
 }
 

@@ -98,7 +98,7 @@ void estimate(const Session& session, const TuneCommand& command) {
   size.prompt_tokens = 3 * prompts * command.context_length;  // once per stage
   size.decode_tokens = prompts * (1 + command.run.num_trials()) * 16;
   size.chunk_tokens = command.run.chunk_tokens;
-  size.compresses = true;
+  size.compressed_tokens = command.budget.value_or(size.longest_context);
   emit_estimate(session, command.model, size);
 }
 

@@ -35,6 +35,7 @@ struct Block {
   std::vector<Warp> warps;
   std::vector<char> shared;
   unsigned running = 0;
+  unsigned asleep = 0;  // rounds that the block is still held back
 };
 
 struct Fiber {
@@ -117,6 +118,21 @@ void open_block(Block& block, const Dim3& index, std::mt19937_64& random) {
   block.shared.resize(grid.shared_bytes);
   for (char& byte : block.shared) byte = static_cast<char>(random());
   block.running = grid.threads;
+  block.asleep = 0;
+}
+
+// Now and then one of several blocks falls behind the others. True where one is held back.
+bool hold_back(std::vector<Block>& blocks, std::mt19937_64& random) {
+  bool any = false;
+  for (Block& block : blocks) {
+    if (block.asleep > 0) {
+      --block.asleep;
+    } else if (blocks.size() > 1 && random() % 16 == 0) {
+      block.asleep = static_cast<unsigned>(random() % 32);
+    }
+    any = any || block.asleep > 0;
+  }
+  return any;
 }
 
 }  // namespace
@@ -144,10 +160,10 @@ void run(const Grid& grid, uint64_t seed, const std::function<void(char* shared)
       }
     }
     std::shuffle(order.begin(), order.end(), random);
-    bool ran = false;
+    bool ran = hold_back(blocks, random);
     for (const size_t i : order) {
       Fiber& fiber = *m.fibers[i];
-      if (fiber.done || fiber.block == nullptr) continue;
+      if (fiber.done || fiber.block == nullptr || fiber.block->asleep > 0) continue;
       if (fiber.watched != nullptr && *fiber.watched == fiber.seen) continue;
       fiber.watched = nullptr;
       fiber.spins = false;

@@ -1,7 +1,8 @@
 // Runs a CUDA kernel's body on the CPU, thread by thread: each thread of a block is a fiber that
 // runs until it must wait for others. Within a block and among the resident blocks the order is
-// random, so a forgotten barrier shows as a wrong result; lanes that meet at different
-// instructions, and waits that cannot end, are errors (std::logic_error).
+// random and now and then a block falls behind, so a forgotten barrier shows as a wrong result;
+// lanes that meet at different instructions, and waits that cannot end, are errors
+// (std::logic_error).
 #pragma once
 
 #include <array>

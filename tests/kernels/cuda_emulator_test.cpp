@@ -90,7 +90,9 @@ TEST_CASE("the compaction kernel refuses positions that do not ascend or lie out
   const at::Tensor rows = at::zeros({40, 8});
   CHECK_THROWS_AS(compact_kv(rows, at::tensor({3, 2}, at::kLong), rows, 0), std::logic_error);
   CHECK_THROWS_AS(compact_kv(rows, at::tensor({3, 40}, at::kLong), rows, 0), std::logic_error);
-  CHECK_THROWS_AS(compact_kv(rows, at::tensor({3, 4}, at::kLong), rows, 9), std::logic_error);
+  // A move to the back, of more rows than a block holds.
+  const at::Tensor many = at::zeros({3001, 8});
+  CHECK_THROWS_AS(compact_kv(many, at::arange(3000), many, 1), std::logic_error);
   CHECK_NOTHROW(compact_kv(rows, at::tensor({3, 39}, at::kLong), rows, 3));
   override_kernel_launcher(nullptr);
 }

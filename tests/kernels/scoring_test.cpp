@@ -159,6 +159,41 @@ void top_ties_body(const Variant& variant) {
 }
 KERNEL_TEST_CASES("ties go to the lower position and missing keys are -1", top_ties_body)
 
+void strided_body(const Variant& variant) {
+  // Keys with head_dim outermost, as a transposed cache has them, and queries behind one another.
+  at::manual_seed(kSeed);
+  const at::Tensor k = variant.to_device(normal({2, 24, 150})).transpose(1, 2);
+  const at::Tensor q = variant.to_device(normal({9, 4, 24})).transpose(0, 1);
+  const double scale = peaked_scale(24);
+  const std::vector<KeySpan> spans{{3, 40}};
+  const at::Tensor flat_k = k.contiguous(), flat_q = q.contiguous();
+  CHECK(largest_gap(span_attention(q, k, scale, 100, spans),
+                    span_attention(flat_q, flat_k, scale, 100, spans)) == 0.0);
+  CHECK(largest_gap(top_attended(q, k, scale, 100, 5).weight,
+                    top_attended(flat_q, flat_k, scale, 100, 5).weight) == 0.0);
+  const auto importance_of = [&](const at::Tensor& rows, const at::Tensor& keys) {
+    return importance(variant, rows.unsqueeze(0), keys.unsqueeze(0), scale, {}, {}, std::nullopt);
+  };
+  CHECK(largest_gap(importance_of(q, k), importance_of(flat_q, flat_k)) < kFloatTolerance);
+}
+KERNEL_TEST_CASES("scoring reads strided views", strided_body)
+
+void wide_window_body(const Variant& variant) {
+  // More window rows than a block holds, and more keys than one chunk: weights of several tiles are
+  // brought to one log-sum-exp.
+  at::manual_seed(kSeed);
+  const int64_t w = variant.emulated() ? 16 : 64, num_keys = variant.emulated() ? 600 : 2500;
+  const at::Tensor q = variant.to_device(normal({1, 8, w, 64}));
+  const at::Tensor k = variant.to_device(normal({1, 2, num_keys, 64}));
+  const double scale = 3.0 * peaked_scale(64);  // maxima that move from tile to tile
+  const at::Tensor weight = oracle_logits(q[0], k[0], scale, num_keys - w).softmax(-1);
+  for (const WindowReduction reduction : {WindowReduction::kSum, WindowReduction::kSquare}) {
+    const at::Tensor got = importance(variant, q, k, scale, {}, {reduction}, std::nullopt)[0];
+    CHECK(largest_gap(got, oracle_importance(weight, w, reduction)) < 5 * kFloatTolerance);
+  }
+}
+KERNEL_TEST_CASES("wide windows over many tiles equal float64", wide_window_body)
+
 TEST_CASE("scoring refuses what it cannot mean", "[kernels]") {
   const at::Tensor q = at::zeros({1, 2, 4, 8}), k = at::zeros({1, 1, 9, 8});
   CHECK_THROWS_WITH(

@@ -19,7 +19,7 @@ namespace headscope::kernels {
 
 inline constexpr uint64_t kSeed = 20260117;
 
-enum class Way { kPortable, kAvx2, kAvx512, kAten, kEmulated, kCuda };
+enum class Way { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAten, kEmulated, kCuda };
 
 // Holds a way for one test: the instruction set is put back at the end.
 class Variant {
@@ -28,6 +28,7 @@ class Variant {
     if (way == Way::kPortable) override_instruction_set(InstructionSet::kPortable);
     if (way == Way::kAvx2) override_instruction_set(InstructionSet::kAvx2);
     if (way == Way::kAvx512) override_instruction_set(InstructionSet::kAvx512);
+    if (way == Way::kAvx512Bf16) override_instruction_set(InstructionSet::kAvx512Bf16);
     if (way == Way::kEmulated) override_kernel_launcher(&emulated_);
   }
   ~Variant() {
@@ -56,6 +57,9 @@ inline std::string reason_to_skip(Way way) {
   if (way == Way::kAvx512 && !supports(InstructionSet::kAvx512)) {
     return "no AVX-512 on this processor";
   }
+  if (way == Way::kAvx512Bf16 && !supports(InstructionSet::kAvx512Bf16)) {
+    return "no AVX512-BF16 on this processor";
+  }
   if (way == Way::kCuda && !at::hasCUDA()) return "no CUDA device";
   return "";
 }
@@ -83,6 +87,9 @@ void run_variant(Way way, const Body& body) {
   TEST_CASE(claim " (AVX-512)", "[kernels]") {          \
     run_variant(Way::kAvx512, body);                    \
   }                                                     \
+  TEST_CASE(claim " (AVX512-BF16)", "[kernels]") {      \
+    run_variant(Way::kAvx512Bf16, body);                \
+  }                                                     \
   TEST_CASE(claim " (ATen composition)", "[kernels]") { \
     run_variant(Way::kAten, body);                      \
   }                                                     \
@@ -104,7 +111,7 @@ struct HeadShape {
   at::ScalarType dtype;
 };
 
-// Group sizes 1 to 8 and head dimensions from 8 to 128, 12 and 20 for the odd ends of a register,
+// Group sizes 1 to 8 and head dimensions from 8 to 256, 12 and 20 for the odd ends of a register,
 // in every dtype. The emulated way is slow, and takes a few of them, with the largest dimension.
 inline std::vector<HeadShape> head_shapes(const Variant& variant) {
   if (variant.emulated()) {
@@ -112,7 +119,7 @@ inline std::vector<HeadShape> head_shapes(const Variant& variant) {
             {1, 5, 20, at::kBFloat16}, {1, 1, 256, at::kFloat}, {2, 8, 128, at::kHalf},
             {1, 7, 256, at::kBFloat16}};
   }
-  const std::vector<int64_t> groups{1, 2, 4, 5, 7, 8}, dims{8, 12, 20, 64, 80, 128};
+  const std::vector<int64_t> groups{1, 2, 4, 5, 7, 8, 3}, dims{8, 12, 20, 64, 80, 128, 256};
   std::vector<HeadShape> shapes;
   for (size_t i = 0; i < groups.size(); ++i) {
     for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
