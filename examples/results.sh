@@ -93,6 +93,7 @@ section() {
   printf 'Made by `%s`.\n\n' "$("$headscope" inspect "$out/$1.h5" --json | sed -n \
     's/^ *"command": "\(.*\)",$/\1/p' | head -n 1)"
   "$headscope" inspect "$out/$1.h5" --markdown
+  printf "\n"
 }
 
 tables() {
