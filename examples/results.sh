@@ -43,7 +43,7 @@ if [[ $mode == --quick ]]; then
   families=qa,code
   retentions=0.5,0.12
   budgets=64
-  arm_context=256
+  arm_context=384
   grid_contexts=256,384
   grid_depths=0,0.5,1
   probes=(--context-lengths 256 --depths 0.2,0.8 --needles-per-cell 1)
@@ -93,6 +93,7 @@ section() {
   printf 'Made by `%s`.\n\n' "$("$headscope" inspect "$out/$1.h5" --json | sed -n \
     's/^ *"command": "\(.*\)",$/\1/p' | head -n 1)"
   "$headscope" inspect "$out/$1.h5" --markdown
+  printf "\n"
 }
 
 tables() {
