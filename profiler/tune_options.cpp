@@ -72,6 +72,7 @@ BudgetPlan plan_of_trial(const HeadProfile& profile,
   if (!selector.score.empty()) {
     options.score = selector.score;
     options.selector_heads = selector.heads;
+    options.fallback = false;  // the trial says who chooses
   }
   options.selection.observation_window = trial.window;
   options.selection.pooling = trial.pooling_kernel == 1 ? Pooling::kNone : pooling;

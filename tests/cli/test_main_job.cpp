@@ -109,7 +109,7 @@ TEST_CASE("profile, calibrate, plan, generate and evaluate work hand in hand", "
       json_of({"evaluate", job.model, "--profile", job.profile, "--tasks", "needle", "--contexts",
                "256", "--samples", "2", "--methods", "compresskv,streaming", "--retentions",
                "0.5,1.0", "--prompt-format", "raw", "--out", job.scratch.path("e.h5")});
-  REQUIRE(rows["rows"].size() == 5);  // full, and two methods at two retentions
+  REQUIRE(rows["rows"].size() == 7);  // full; random and two methods at two retentions
   CHECK(rows["rows"][0]["method"] == "full");
 
   CHECK(json_of({"inspect", job.profile})["kind"] == "profile");

@@ -45,6 +45,7 @@ struct TwoNeedles {
   [[nodiscard]] BudgetPlan plan(int64_t budget) const {
     BudgetPlan made = runtime::uniform_plan("snapkv", planted.identity.shape, budget);
     made.model = planted.identity;
+    made.selection.pooling_kernel = 9;  // wide enough for the answer's last token
     return made;
   }
 };

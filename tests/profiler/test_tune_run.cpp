@@ -47,7 +47,7 @@ HeadProfile profile_of(const PlantedSetup& planted) {
 TuneOptions small_options() {
   TuneOptions options;
   options.selectors = {"bad:1", "good:1", "all"};
-  options.pooling_kernels = {1, 5};
+  options.pooling_kernels = {1, 9};
   options.windows = {4, 8};
   options.allocators = {"uniform", "pyramid"};
   return options;
