@@ -32,7 +32,8 @@ ProbeRecord probe_of(const std::string& family, int64_t id) {
   probe.answer_spans = {{12, 14}};
   probe.success = true;
   probe.gate_value = 1.0;
-  probe.prompt_hash = std::string(64, 'a');
+  const std::string number = std::to_string(id);
+  probe.prompt_hash = std::string(63 - number.size(), family == "word" ? 'b' : 'a') + "0" + number;
   return probe;
 }
 
@@ -72,6 +73,7 @@ HeadProfile made_up(const MadeUp& options) {
     for (const char* family : {"number", "word"}) {
       profile.probes.push_back(probe_of(family, i));
       profile.controls.probes.push_back(probe_of(family, i));
+      profile.controls.probes.back().success = false;
       add(profile.scores["srh"], family, true);
       add(profile.scores["sink"], family, false);
       add(profile.controls.scores["srh"], family, false);
