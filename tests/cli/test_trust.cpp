@@ -164,7 +164,8 @@ TEST_CASE("a good profile is called good, with its figures", "[cli]") {
   CHECK(verdict["heads_per_layer"] == Json({0, 1, 0, 0, 5, 0}));
   CHECK(verdict["selector_fallback"] == Json({0, 2, 3, 5}));
   CHECK(good.text.find("the model has retrieval heads: 6 heads") != std::string::npos);
-  CHECK(good.text.find("a selector falls back to all heads in layers 0, 2, 3, 5") != std::string::npos);
+  CHECK(good.text.find("a selector falls back to all heads in layers 0, 2, 3, 5") !=
+        std::string::npos);
   INFO(good.text);
   CHECK(good.text.find("warning") == std::string::npos);
 }
