@@ -42,10 +42,10 @@ struct TwoNeedles {
     all.insert(all.end(), first_question.begin(), first_question.end());
     return all;
   }
-  [[nodiscard]] BudgetPlan plan(int64_t budget) const {
+  [[nodiscard]] BudgetPlan plan(int64_t budget, int64_t pooling_kernel = 5) const {
     BudgetPlan made = runtime::uniform_plan("snapkv", planted.identity.shape, budget);
     made.model = planted.identity;
-    made.selection.pooling_kernel = 9;  // wide enough for the answer's last token
+    made.selection.pooling_kernel = pooling_kernel;
     return made;
   }
 };
@@ -76,7 +76,7 @@ TEST_CASE("without a plan a conversation is one long prompt, token for token", "
 TEST_CASE("a second question asks for what the first let go, and the sentinels see it",
           "[profiler]") {
   const TwoNeedles setup;
-  Conversation conversation(*setup.planted.decoder, setup.plan(48), {}, {.sentinels = 1});
+  Conversation conversation(*setup.planted.decoder, setup.plan(48, 9), {}, {.sentinels = 1});
   const TurnResult first = conversation.say(setup.prompt(), kFourTokens);
   CHECK(first.generated.generated_ids == setup.first_answer);
   REQUIRE(first.kept.has_value());
@@ -91,7 +91,7 @@ TEST_CASE("a second question asks for what the first let go, and the sentinels s
   CHECK(second.kept->window == first.kept->window);
 
   // The same question once more does not drift.
-  Conversation same(*setup.planted.decoder, setup.plan(48), {}, {.sentinels = 1});
+  Conversation same(*setup.planted.decoder, setup.plan(48, 9), {}, {.sentinels = 1});
   static_cast<void>(same.say(setup.prompt(), kFourTokens));
   const TurnResult again = same.say(setup.first_question, kFourTokens);
   CHECK(again.kept->sentinel_lowest > second.kept->sentinel_lowest + 0.1);
@@ -127,7 +127,7 @@ TEST_CASE("a question that changes late is what the window judges by", "[profile
   const TwoNeedles setup;
   std::vector<int64_t> prompt = setup.prompt();  // asks for the first, then for the second
   prompt.insert(prompt.end(), setup.second_question.begin(), setup.second_question.end());
-  Conversation late(*setup.planted.decoder, setup.plan(48), {}, {.sentinels = 1});
+  Conversation late(*setup.planted.decoder, setup.plan(48, 9), {}, {.sentinels = 1});
   const TurnResult answered = late.say(prompt, kFourTokens);
   CHECK(answered.generated.generated_ids == setup.second_answer);
   const TurnResult back = late.say(setup.first_question, kFourTokens);
