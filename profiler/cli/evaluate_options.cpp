@@ -1,6 +1,5 @@
 #include "profiler/cli/evaluate_options.h"
 
-#include <iterator>
 #include <optional>
 
 #include "outputs/input_error.h"
@@ -13,9 +12,6 @@
 
 namespace headscope::cli {
 namespace {
-
-// Not the seeds that calibrate uses: plans must not have seen what they are graded on.
-constexpr uint64_t kEvaluationSeeds = 1000003;
 
 void add_task_options(CLI::App& app, EvaluateCommand& command) {
   app.add_option("--tasks", command.tasks, "Task families, comma-separated")
@@ -91,7 +87,7 @@ profiler::TaskFileRequest file_request(const EvaluateCommand& command, int64_t p
   request.position_limit = position_limit;
   request.depths = command.depths;
   request.haystack = command.haystack;
-  request.seed = command.run.seed + kEvaluationSeeds;
+  request.seed = command.run.seed + profiler::kEvaluationSeeds;
   if (request.format == profiler::TaskFileFormat::kNiah) {
     if (command.is_given("--contexts")) request.context_lengths = command.contexts;
   } else if (command.is_given("--contexts")) {
@@ -171,17 +167,10 @@ std::vector<profiler::TaskSample> build_evaluation_samples(const EvaluateCommand
   }
   std::optional<profiler::Haystack> haystack;
   if (!command.haystack.empty()) haystack = profiler::Haystack::read(command.haystack);
-  std::vector<profiler::TaskSample> samples;
-  for (const std::string& task : command.tasks) {
-    for (const int64_t context : command.contexts) {
-      const profiler::TaskRequest request{task, command.samples, context,
-                                          command.run.seed + kEvaluationSeeds, command.depths};
-      auto built = build_task_samples(request, writer, haystack ? &*haystack : nullptr);
-      samples.insert(samples.end(), std::make_move_iterator(built.begin()),
-                     std::make_move_iterator(built.end()));
-    }
-  }
-  return samples;
+  return build_task_samples(
+      profiler::TaskSetRequest{command.tasks, command.contexts, command.samples,
+                               command.run.seed + profiler::kEvaluationSeeds, command.depths},
+      writer, haystack ? &*haystack : nullptr);
 }
 
 }  // namespace headscope::cli

@@ -34,10 +34,6 @@ struct TuneCommand {
   profiler::TuneOptions run;
 };
 
-// Not the seeds that calibrate uses, and not those of evaluate: a plan is graded on what it was not
-// chosen by.
-constexpr uint64_t kSeedOffset = 2000003;
-
 Json trial_json(const profiler::TuneTrial& trial) {
   return Json{{"options",
                {{"selector", trial.selector},
@@ -111,19 +107,6 @@ bool already_complete(Session& session, const TuneCommand& command) {
   return true;
 }
 
-std::vector<profiler::TaskSample> build_samples(const Session& session,
-                                                const TuneCommand& command,
-                                                const profiler::PromptWriter& writer) {
-  std::vector<profiler::TaskSample> samples;
-  for (const std::string& task : command.tasks) {
-    auto built = build_task_samples(
-        {task, command.samples, command.context_length, session.common.seed + kSeedOffset}, writer);
-    samples.insert(samples.end(), std::make_move_iterator(built.begin()),
-                   std::make_move_iterator(built.end()));
-  }
-  return samples;
-}
-
 void run_tune(Session& session, TuneCommand& command) {
   session.apply_common();
   command.run.pooling = outputs::pooling_from_name(command.pooling, "--pooling");
@@ -152,10 +135,14 @@ void run_tune(Session& session, TuneCommand& command) {
   }
   provenance.options["samples"] = std::to_string(command.samples);
   profiler::TrialStore store(command.out, command.resume);
-  const profiler::TuneOutcome outcome =
-      profiler::tune({*model.decoder, *model.tokenizer, model.identity}, profile,
-                     build_samples(session, command, writer), budget, command.context_length,
-                     command.run, provenance, session.console, &store);
+  const profiler::TuneOutcome outcome = profiler::tune(
+      {*model.decoder, *model.tokenizer, model.identity}, profile,
+      build_task_samples(profiler::TaskSetRequest{command.tasks,
+                                                  {command.context_length},
+                                                  command.samples,
+                                                  session.common.seed + profiler::kTuneSeeds},
+                         writer),
+      budget, command.context_length, command.run, provenance, session.console, &store);
   if (!outcome.complete) {
     throw Interrupted("interrupted: what was measured is saved in " + store.partial_path() +
                       ". Run the same command with --resume to go on.");

@@ -1,6 +1,7 @@
 #include "profiler/tasks/task_registry.h"
 
 #include <cmath>
+#include <iterator>
 #include <memory>
 
 #include "outputs/input_error.h"
@@ -101,6 +102,22 @@ std::vector<TaskSample> build_task_samples(const TaskRequest& request,
     sample.sample = i;
     if (request.depths.empty()) sample.depth = std::nan("");
     samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+std::vector<TaskSample> build_task_samples(const TaskSetRequest& request,
+                                           const PromptWriter& writer,
+                                           Haystack* filler) {
+  std::vector<TaskSample> samples;
+  for (const std::string& task : request.tasks) {
+    for (const int64_t context_length : request.context_lengths) {
+      std::vector<TaskSample> built = build_task_samples(
+          TaskRequest{task, request.count, context_length, request.seed, request.depths}, writer,
+          filler);
+      samples.insert(samples.end(), std::make_move_iterator(built.begin()),
+                     std::make_move_iterator(built.end()));
+    }
   }
   return samples;
 }

@@ -52,4 +52,23 @@ struct TaskRequest {
                                                          const PromptWriter& writer,
                                                          Haystack* filler = nullptr);
 
+// One request after the other: every task at every context length.
+struct TaskSetRequest {
+  std::vector<std::string> tasks;
+  std::vector<int64_t> context_lengths;
+  int64_t count = 1;  // samples of each task and context length
+  uint64_t seed = 0;
+  std::vector<double> depths = {};
+};
+
+[[nodiscard]] std::vector<TaskSample> build_task_samples(const TaskSetRequest& request,
+                                                         const PromptWriter& writer,
+                                                         Haystack* filler = nullptr);
+
+// Added to a run's seed, so that no plan is graded on prompts that it was made or chosen by:
+// calibrate takes the seed as it is.
+inline constexpr uint64_t kEvaluationSeeds = 1000003;
+inline constexpr uint64_t kPlanCheckSeeds = 2000003;
+inline constexpr uint64_t kTuneSeeds = 2000003;
+
 }  // namespace headscope::profiler
