@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "outputs/evaluation.h"
@@ -20,6 +21,8 @@ void write_evaluation(const Evaluation& evaluation,
                       bool overwrite);
 
 [[nodiscard]] Evaluation evaluation_from_json(const std::string& text, const std::string& where);
+// One row as the file has it: every field by its name, costs that were not measured null.
+[[nodiscard]] nlohmann::ordered_json evaluation_row_to_json(const EvaluationRow& row);
 [[nodiscard]] std::string evaluation_to_json(const Evaluation& evaluation);
 
 }  // namespace headscope::outputs

@@ -25,25 +25,6 @@ AnswerCost cost_from_json(const JsonField& field) {
   return cost;
 }
 
-ordered_json row_to_json(const EvaluationRow& row) {
-  ordered_json json{{"task", row.task},
-                    {"method", row.method},
-                    {"metric", row.metric},
-                    {"compression", row.compression},
-                    {"context_length", row.context_length},
-                    {"retention", row.retention},
-                    {"budget_tokens", row.budget_tokens},
-                    {"kv_bytes", row.kv_bytes},
-                    {"num_samples", row.num_samples},
-                    {"accuracy", row.accuracy},
-                    {"ci_low", row.ci_low},
-                    {"ci_high", row.ci_high},
-                    {"retention_of_full", row.retention_of_full},
-                    {"below_floor", row.below_floor}};
-  add_cost(row.cost, json);
-  return json;
-}
-
 EvaluationRow row_from_json(const JsonField& field) {
   EvaluationRow row;
   row.task = field.at("task").text();
@@ -109,6 +90,25 @@ EvaluationSample sample_from_json(const JsonField& field) {
 
 }  // namespace
 
+nlohmann::ordered_json evaluation_row_to_json(const EvaluationRow& row) {
+  ordered_json json{{"task", row.task},
+                    {"method", row.method},
+                    {"metric", row.metric},
+                    {"compression", row.compression},
+                    {"context_length", row.context_length},
+                    {"retention", row.retention},
+                    {"budget_tokens", row.budget_tokens},
+                    {"kv_bytes", row.kv_bytes},
+                    {"num_samples", row.num_samples},
+                    {"accuracy", row.accuracy},
+                    {"ci_low", row.ci_low},
+                    {"ci_high", row.ci_high},
+                    {"retention_of_full", row.retention_of_full},
+                    {"below_floor", row.below_floor}};
+  add_cost(row.cost, json);
+  return json;
+}
+
 Evaluation evaluation_from_json(const std::string& text, const std::string& where) {
   const nlohmann::json parsed = parse_json(text, where);
   const JsonField root(parsed, where);
@@ -127,7 +127,7 @@ Evaluation evaluation_from_json(const std::string& text, const std::string& wher
 
 std::string evaluation_to_json(const Evaluation& evaluation) {
   ordered_json rows = ordered_json::array();
-  for (const EvaluationRow& row : evaluation.rows) rows.push_back(row_to_json(row));
+  for (const EvaluationRow& row : evaluation.rows) rows.push_back(evaluation_row_to_json(row));
   ordered_json samples = ordered_json::array();
   for (const EvaluationSample& sample : evaluation.samples) {
     samples.push_back(sample_to_json(sample));

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "outputs/evaluation_file.h"
 #include "profiler/evaluation_settings.h"
 
 namespace headscope::cli {
@@ -176,23 +177,7 @@ std::string cell_markdown(const Cell& cell, const Rows& rows) {
 Json rows_json(const Evaluation& evaluation) {
   Json rows = Json::array();
   for (const EvaluationRow& row : evaluation.rows) {
-    rows.push_back({{"task", row.task},
-                    {"method", row.method},
-                    {"metric", row.metric},
-                    {"compression", row.compression},
-                    {"context_length", row.context_length},
-                    {"retention", row.retention},
-                    {"budget_tokens", row.budget_tokens},
-                    {"kv_bytes", row.kv_bytes},
-                    {"num_samples", row.num_samples},
-                    {"accuracy", row.accuracy},
-                    {"ci_low", row.ci_low},
-                    {"ci_high", row.ci_high},
-                    {"retention_of_full", row.retention_of_full},
-                    {"below_floor", row.below_floor},
-                    {"first_token_seconds", row.cost.first_token_seconds},
-                    {"prefill_peak_bytes", row.cost.prefill_peak_bytes},
-                    {"decode_tokens_per_second", row.cost.decode_tokens_per_second}});
+    rows.push_back(outputs::evaluation_row_to_json(row));
   }
   return rows;
 }
