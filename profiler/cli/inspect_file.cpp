@@ -96,7 +96,7 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
   const profiler::ProbeAudit audit = profiler::audit_probes(profile);
   json["audit"] = audit_json(audit);
   text << audit_text(audit);
-  json["trust"] = trust_json(profile, session.common.seed);
+  json["trust"] = trust_json(profile, audit, session.common.seed);
   text << "how far to trust it\n" << trust_text(json["trust"]);
   session.emit(json, text.str());
 }

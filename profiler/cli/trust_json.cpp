@@ -11,7 +11,6 @@
 #include "analysis/stability.h"
 #include "analysis/stop_rule.h"
 #include "profiler/cli/trust_report.h"
-#include "profiler/probe_audit.h"
 
 namespace headscope::cli {
 namespace {
@@ -287,11 +286,11 @@ Json number_json(double value) {
   return std::isnan(value) ? Json() : Json(value);
 }
 
-Json trust_json(const HeadProfile& profile, uint64_t seed) {
+Json trust_json(const HeadProfile& profile, const profiler::ProbeAudit& audit, uint64_t seed) {
   const Context context(profile, seed);
   Json trust{{"num_probes", profile.probes.size()},
              {"num_successful", profile.num_successful()},
-             {"num_distinct_trials", profiler::audit_probes(profile).num_distinct_trials},
+             {"num_distinct_trials", audit.num_distinct_trials},
              {"num_controls", profile.controls.probes.size()},
              {"families", families_json(profile)},
              {"mix", analysis::format_family_mix(context.mix)}};

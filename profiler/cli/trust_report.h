@@ -6,6 +6,7 @@
 
 #include "outputs/head_profile.h"
 #include "profiler/cli/session.h"
+#include "profiler/probe_audit.h"
 
 namespace headscope::cli {
 
@@ -14,8 +15,11 @@ namespace headscope::cli {
 
 // Keys of docs/cli.md: num_probes, num_successful, num_distinct_trials, families, mix, stability,
 // family_agreement, score_agreement, intervals, kv_heads, selected_heads, verdict, until_stable,
-// unscored_layers, warnings. The figures repeat with the seed.
-[[nodiscard]] Json trust_json(const HeadProfile& profile, uint64_t seed);
+// unscored_layers, warnings. The figures repeat with the seed. `audit` is the
+// profile's own (audit_probes).
+[[nodiscard]] Json trust_json(const HeadProfile& profile,
+                              const profiler::ProbeAudit& audit,
+                              uint64_t seed);
 
 // What the stop rule says of a profile that was measured until it was stable: stopped (false: the
 // probes ran out), score, reason (a sentence), num_probes, confidence, expected_overlap,
