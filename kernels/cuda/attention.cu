@@ -1,6 +1,7 @@
 #include "kernels/cuda/attention.cuh"
 
 #include "kernels/cuda/dynamic_shared.cuh"
+#include "kernels/cuda/for_value_type.h"
 #include "kernels/cuda/launches.h"
 
 namespace headscope::kernels {
@@ -38,14 +39,8 @@ cudaError_t launch_for_depth(const AttentionTask& task, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t launch_attention(const AttentionTask& task, cudaStream_t stream) {
-  switch (task.shape.type) {
-    case ValueType::kBFloat16:
-      return launch_for_depth<c10::BFloat16>(task, stream);
-    case ValueType::kFloat16:
-      return launch_for_depth<c10::Half>(task, stream);
-    default:
-      return launch_for_depth<float>(task, stream);
-  }
+  return for_value_type(task.shape.type,
+                        [&](auto zero) { return launch_for_depth<decltype(zero)>(task, stream); });
 }
 
 }  // namespace headscope::kernels

@@ -1,8 +1,6 @@
 #include "kernels/cuda/merge.cuh"
 
-#include <c10/util/BFloat16.h>
-#include <c10/util/Half.h>
-
+#include "kernels/cuda/for_value_type.h"
 #include "kernels/cuda/launches.h"
 
 namespace headscope::kernels {
@@ -28,14 +26,8 @@ cudaError_t launch(const MergeTask& task, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t launch_merge(const MergeTask& task, cudaStream_t stream) {
-  switch (task.type) {
-    case ValueType::kBFloat16:
-      return launch<c10::BFloat16>(task, stream);
-    case ValueType::kFloat16:
-      return launch<c10::Half>(task, stream);
-    default:
-      return launch<float>(task, stream);
-  }
+  return for_value_type(task.type,
+                        [&](auto zero) { return launch<decltype(zero)>(task, stream); });
 }
 
 cudaError_t launch_mass(const MassTask& task, cudaStream_t stream) {

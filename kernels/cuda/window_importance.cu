@@ -1,6 +1,7 @@
 #include "kernels/cuda/window_importance.cuh"
 
 #include "kernels/cuda/dynamic_shared.cuh"
+#include "kernels/cuda/for_value_type.h"
 #include "kernels/cuda/launches.h"
 
 namespace headscope::kernels {
@@ -34,14 +35,8 @@ cudaError_t launch(const ImportanceTask& task, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t launch_importance(const ImportanceTask& task, cudaStream_t stream) {
-  switch (task.shape.type) {
-    case ValueType::kBFloat16:
-      return launch<c10::BFloat16>(task, stream);
-    case ValueType::kFloat16:
-      return launch<c10::Half>(task, stream);
-    default:
-      return launch<float>(task, stream);
-  }
+  return for_value_type(task.shape.type,
+                        [&](auto zero) { return launch<decltype(zero)>(task, stream); });
 }
 
 cudaError_t launch_pool(const PoolTask& task, cudaStream_t stream) {

@@ -5,6 +5,7 @@
 // After the language that they are written in.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/compact_kv.cuh"
+#include "kernels/cuda/for_value_type.h"
 #include "kernels/cuda/merge.cuh"
 #include "kernels/cuda/select_retained.cuh"
 #include "kernels/cuda/top_attended.cuh"
@@ -22,19 +23,6 @@ template <class Chunk>
 void compact(const emulator::Grid& grid, uint64_t seed, const CompactTask& task) {
   emulator::run(grid, seed,
                 [&](char* shared) { compact_block<Chunk>(task, as<CompactShared>(shared)); });
-}
-
-// body(T()) with the C++ type of the numbers.
-template <class Body>
-void for_type(ValueType type, const Body& body) {
-  switch (type) {
-    case ValueType::kBFloat16:
-      return body(c10::BFloat16());
-    case ValueType::kFloat16:
-      return body(c10::Half());
-    case ValueType::kFloat32:
-      return body(0.0f);
-  }
 }
 
 unsigned blocks_for(int64_t work, int64_t of_one) {
@@ -67,7 +55,7 @@ void attend_any(const AttentionTask& task, uint64_t seed) {
 }  // namespace
 
 void EmulatedLauncher::launch(const ImportanceTask& task) const {
-  for_type(task.shape.type, [&](auto number) {
+  for_value_type(task.shape.type, [&](auto number) {
     using T = decltype(number);
     const int64_t keys = int64_t{task.tile_keys} * task.tiles_per_block;
     const emulator::Grid grid{
@@ -86,11 +74,12 @@ void EmulatedLauncher::launch(const PoolTask& task) const {
 }
 
 void EmulatedLauncher::launch(const AttentionTask& task) const {
-  for_type(task.shape.type, [&](auto number) { attend_any<decltype(number)>(task, next_seed()); });
+  for_value_type(task.shape.type,
+                 [&](auto number) { attend_any<decltype(number)>(task, next_seed()); });
 }
 
 void EmulatedLauncher::launch(const MergeTask& task) const {
-  for_type(task.type, [&](auto number) {
+  for_value_type(task.type, [&](auto number) {
     const emulator::Grid grid{
         {static_cast<unsigned>(task.packed_rows), static_cast<unsigned>(task.kv_rows)},
         kMergeThreads};
@@ -106,7 +95,7 @@ void EmulatedLauncher::launch(const MassTask& task) const {
 }
 
 void EmulatedLauncher::launch(const LogitTask& task) const {
-  for_type(task.shape.type, [&](auto number) {
+  for_value_type(task.shape.type, [&](auto number) {
     using T = decltype(number);
     const unsigned row_blocks = blocks_for(int64_t{task.group} * task.n, kLogitRows);
     const emulator::Grid grid{{blocks_for(task.num_keys, task.tile_keys),
