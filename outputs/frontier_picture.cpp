@@ -7,13 +7,12 @@
 #include <set>
 #include <stdexcept>
 
-#include "outputs/canvas.h"
+#include "outputs/picture_style.h"
 
 namespace headscope::outputs {
 namespace {
 
 // All lengths are points.
-constexpr double kMargin = 24.0;
 constexpr double kTop = 62.0;
 constexpr double kPanelWidth = 300.0;  // axes, labels and the space to the next panel included
 constexpr double kPanelHeight = 262.0;
@@ -24,16 +23,10 @@ constexpr double kPlotHeight = 190.0;
 constexpr double kLegendRow = 15.0;
 constexpr size_t kMostColumns = 3;
 
-constexpr Colour kInk{0.13, 0.13, 0.15};
-constexpr Colour kFaintInk{0.40, 0.40, 0.43};
 constexpr Colour kGrid{0.88, 0.88, 0.89};
-constexpr Colour kPaper{1.0, 1.0, 1.0};
 
-const TextStyle kTitleStyle{.size = 14.0, .bold = true, .colour = kInk};
-const TextStyle kSubtitleStyle{.size = 10.0, .colour = kFaintInk};
 const TextStyle kPanelStyle{.size = 10.5, .bold = true, .colour = kInk};
 const TextStyle kLabelStyle{.size = 9.5, .colour = kInk};
-const TextStyle kTickStyle{.size = 8.5, .colour = kInk};
 
 // M. Okabe and K. Ito, Color Universal Design, 2008.
 constexpr std::array<Colour, 8> kColours{{{0.00, 0.45, 0.70},
@@ -44,12 +37,6 @@ constexpr std::array<Colour, 8> kColours{{{0.00, 0.45, 0.70},
                                           {0.34, 0.71, 0.91},
                                           {0.50, 0.50, 0.50},
                                           {0.10, 0.10, 0.10}}};
-
-TextStyle aligned(TextStyle style, Align align, double angle = 0.0) {
-  style.align = align;
-  style.angle = angle;
-  return style;
-}
 
 // Where numbers of all panels lie: the least retention's decade half and 1, accuracies 0 and 1.
 struct Axes {

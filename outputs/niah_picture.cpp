@@ -8,39 +8,24 @@
 #include <set>
 #include <stdexcept>
 
-#include "outputs/canvas.h"
+#include "outputs/picture_style.h"
 
 namespace headscope::outputs {
 namespace {
 
 // All lengths are points.
-constexpr double kMargin = 24.0;
 constexpr double kGutter = 76.0;  // left of the cells: depths
 constexpr double kTop = 66.0;
 constexpr double kBarWidth = 220.0;
 constexpr double kBarHeight = 10.0;
 constexpr double kNarrowest = 420.0;
 
-constexpr Colour kInk{0.13, 0.13, 0.15};
-constexpr Colour kFaintInk{0.40, 0.40, 0.43};
 constexpr Colour kGrid{0.55, 0.55, 0.55};
-constexpr Colour kUnmeasured{0.88, 0.88, 0.89};
-constexpr Colour kHatch{0.58, 0.58, 0.60};
 
-const TextStyle kTitleStyle{.size = 14.0, .bold = true, .colour = kInk};
-const TextStyle kSubtitleStyle{.size = 10.0, .colour = kFaintInk};
 const TextStyle kLabelStyle{.size = 10.0, .colour = kInk};
-const TextStyle kTickStyle{.size = 8.5, .colour = kInk};
-
-TextStyle aligned(TextStyle style, Align align, double angle = 0.0) {
-  style.align = align;
-  style.angle = angle;
-  return style;
-}
 
 Colour colour_of(double score) {
-  const std::array<double, 3> rgb = niah_colour(score);
-  return {rgb[0], rgb[1], rgb[2]};
+  return colour_from(niah_colour(score));
 }
 
 // Mean scores of a grid, [depth][length].

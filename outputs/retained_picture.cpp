@@ -6,14 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "outputs/canvas.h"
 #include "outputs/heatmap.h"
 #include "outputs/input_error.h"
+#include "outputs/picture_style.h"
 
 namespace headscope::outputs {
 namespace {
 
-constexpr double kMargin = 24.0;
 constexpr double kTextWidth = 760.0;
 constexpr double kLineHeight = 16.0;
 constexpr double kTop = 86.0;
