@@ -69,6 +69,6 @@ struct TaskSetRequest {
 // calibrate takes the seed as it is.
 inline constexpr uint64_t kEvaluationSeeds = 1000003;
 inline constexpr uint64_t kPlanCheckSeeds = 2000003;
-inline constexpr uint64_t kTuneSeeds = 2000003;
+inline constexpr uint64_t kTuneSeeds = 4000037;
 
 }  // namespace headscope::profiler
