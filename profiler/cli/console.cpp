@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <thread>
@@ -11,6 +12,8 @@ namespace headscope::cli {
 namespace {
 
 std::atomic<bool> g_interrupted{false};
+// timeout(1) and some launchers signal a program and right after that its whole group: one request.
+constexpr auto kOneRequest = std::chrono::milliseconds(300);
 
 std::string clock_text(double seconds) {
   const auto total = static_cast<long>(seconds + 0.5);
@@ -35,8 +38,15 @@ void take_interrupts() {
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::thread([signals] {
+    std::chrono::steady_clock::time_point asked;
     for (int signal = 0;;) {
-      if (sigwait(&signals, &signal) == 0 && g_interrupted.exchange(true)) _exit(130);
+      if (sigwait(&signals, &signal) != 0) continue;
+      const auto now = std::chrono::steady_clock::now();
+      if (!g_interrupted.exchange(true)) {
+        asked = now;
+      } else if (now - asked > kOneRequest) {
+        _exit(130);
+      }
     }
   }).detach();
 }

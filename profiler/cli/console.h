@@ -40,7 +40,8 @@ class Console final : public profiler::ProgressSink {
   Clock::time_point printed_;
 };
 
-// Ctrl-C and SIGTERM set the flag that Console::interrupted() reads; a second one ends the program.
+// Ctrl-C and SIGTERM set the flag that Console::interrupted() reads; another, 0.3 s later or more,
+// ends the program.
 // They go to a thread of their own. To be called first in main().
 void take_interrupts();
 
