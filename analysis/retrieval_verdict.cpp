@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 
@@ -180,6 +181,10 @@ RetrievalVerdict judge_retrieval(const ProbeSamples& samples,
   }
   verdict.model_retrieves =
       verdict.num_heads > 0 && (std::isnan(verdict.random.top) || verdict.random.passed());
+  if (!verdict.model_retrieves) {
+    verdict.selector_fallback.resize(static_cast<size_t>(num_layers));
+    std::iota(verdict.selector_fallback.begin(), verdict.selector_fallback.end(), int64_t{0});
+  }
   return verdict;
 }
 

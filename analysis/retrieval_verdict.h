@@ -15,7 +15,8 @@
 // of as many other heads drawn at random from the same layers.
 // Where a control is absent the verdict rests on the others, and says so.
 //
-// A layer without such a head has nothing to select by: its selector falls back to all heads.
+// A layer without such a head has nothing to select by: its selector falls back to all heads. So do
+// all layers of a model that does not retrieve.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +58,7 @@ struct RetrievalVerdict {
   int64_t num_heads = 0;                 // in all layers
   bool model_retrieves = false;
   // Layers in which a selector should use all heads: none of theirs retrieves (unscored ones
-  // included). Empty where not judged.
+  // included), or the model does not. Empty where not judged.
   std::vector<int64_t> selector_fallback;
   std::vector<int64_t> unscored_layers;  // sliding window: no number at all
   std::vector<std::string> notes;        // what is absent or weak, one sentence each

@@ -1,15 +1,18 @@
 #include "analysis/stop_rule.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
 #include <numeric>
+#include <sstream>
 #include <stdexcept>
 
 #include "analysis/clustered_scores.h"
 #include "analysis/rank_correlation.h"
 #include "analysis/stability.h"
+#include "outputs/input_error.h"
 
 namespace headscope::analysis {
 namespace {
@@ -66,13 +69,26 @@ void check(const StopOptions& options) {
   }
 }
 
+// A name and a place for every option but the seed and the mix, which profiles state elsewhere.
+template <typename Options, typename Visit>
+void for_each_number(Options& options, const Visit& visit) {
+  visit("overlap", options.overlap);
+  visit("confidence", options.confidence);
+  visit("top_fraction", options.top_fraction);
+  visit("min_probes", options.min_probes);
+  visit("look_back", options.look_back);
+  visit("num_splits", options.num_splits);
+}
+
 }  // namespace
 
 StopDecision decide_stop(const ProbeSamples& samples, const StopOptions& options) {
   check(options);
   const int64_t k = top_count(samples.num_heads, options.top_fraction);
   const std::vector<double> now = mixed_mean(samples, options.mix);
-  StopDecision decision{false, top_k(now, k), 0, kNaN, 0.0, kNaN, ""};
+  StopDecision decision;
+  decision.top_heads = top_k(now, k);
+  decision.expected_overlap = decision.overlap_with_past = kNaN;
   decision.num_probes = ClusteredScores(samples, options.mix).num_probes();
 
   std::vector<double> overlaps =
@@ -95,6 +111,49 @@ StopDecision decide_stop(const ProbeSamples& samples, const StopOptions& options
                   decision.overlap_with_past >= options.overlap;
   decision.reason = explain(decision, options);
   return decision;
+}
+
+StopDecision decide_stop(const HeadProfile& profile, const StopOptions& options) {
+  const ModelShape& shape = profile.model.shape;
+  const int64_t heads = shape.num_layers * shape.num_query_heads;
+  const std::string score = selecting_score(profile);
+  StopDecision decision = decide_stop(
+      score.empty() ? probe_samples({}, {}, heads)
+                    : probe_samples(profile.probes, profile.scores.at(score).samples, heads),
+      options);
+  decision.score = score;
+  return decision;
+}
+
+std::string selecting_score(const HeadProfile& profile) {
+  if (profile.scores.empty()) return "";
+  return profile.scores.count("srh") > 0 ? "srh" : profile.scores.begin()->first;
+}
+
+void describe_stop(const StopOptions& options, Provenance& provenance) {
+  for_each_number(options, [&](const char* name, auto value) {
+    std::ostringstream text;
+    text << value;
+    provenance.options[std::string(kStopOptionPrefix) + name] = text.str();
+  });
+}
+
+std::optional<StopOptions> stop_options_of(const Provenance& provenance) {
+  StopOptions options;
+  options.seed = provenance.seed;
+  options.mix = family_mix_of(provenance);
+  bool told = false;
+  for_each_number(options, [&](const char* name, auto& value) {
+    const auto option = provenance.options.find(std::string(kStopOptionPrefix) + name);
+    if (option == provenance.options.end()) return;
+    told = true;
+    const std::string& text = option->second;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) {
+      throw InputError("provenance: " + option->first, "a number", "\"" + text + "\"");
+    }
+  });
+  return told ? std::optional(options) : std::nullopt;
 }
 
 }  // namespace headscope::analysis

@@ -13,10 +13,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "analysis/probe_samples.h"
+#include "outputs/head_profile.h"
 
 namespace headscope::analysis {
 
@@ -33,6 +35,7 @@ struct StopOptions {
 
 struct StopDecision {
   bool stop = false;
+  std::string score;               // by which heads were ranked; empty where not of a profile
   std::vector<size_t> top_heads;   // layer * num_query_heads + head, ascending
   int64_t num_probes = 0;          // that counted
   double expected_overlap = 0.0;   // mean over halvings; NaN where nothing can be halved
@@ -46,5 +49,20 @@ struct StopDecision {
 // of range.
 [[nodiscard]] StopDecision decide_stop(const ProbeSamples& samples,
                                        const StopOptions& options = {});
+
+// The same of a profile's selecting score; its probes must stand in the order in which they ran.
+// With no score at all it is too early.
+[[nodiscard]] StopDecision decide_stop(const HeadProfile& profile, const StopOptions& options = {});
+
+// The score by which heads are selected: srh where there is one, else the first by name. Empty
+// where there is none.
+[[nodiscard]] std::string selecting_score(const HeadProfile& profile);
+
+// A profile that was measured until the rule stopped says so among its options, under names that
+// begin with this, and so can be judged again. None for any other. InputError where a value is no
+// number.
+inline constexpr const char* kStopOptionPrefix = "stop_";
+void describe_stop(const StopOptions& options, Provenance& provenance);
+[[nodiscard]] std::optional<StopOptions> stop_options_of(const Provenance& provenance);
 
 }  // namespace headscope::analysis

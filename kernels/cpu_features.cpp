@@ -7,6 +7,7 @@ namespace headscope::kernels {
 namespace {
 
 InstructionSet best() {
+  if (supports(InstructionSet::kAvx512Bf16)) return InstructionSet::kAvx512Bf16;
   if (supports(InstructionSet::kAvx512)) return InstructionSet::kAvx512;
   if (supports(InstructionSet::kAvx2)) return InstructionSet::kAvx2;
   return InstructionSet::kPortable;
@@ -27,6 +28,7 @@ bool supports(InstructionSet set) {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
+  if (set == InstructionSet::kAvx512Bf16) return avx512 && __builtin_cpu_supports("avx512bf16");
   if (set == InstructionSet::kAvx512) return avx512;
   if (set == InstructionSet::kAvx2) return avx2;
   return true;

@@ -7,10 +7,10 @@ namespace headscope::kernels {
 
 enum class InstructionSet {
   kPortable,
-  kAvx2,
-  kAvx512
-};  // kAvx2: with FMA and F16C; kAvx512: F, BW,
-    // DQ and VL, on top of kAvx2
+  kAvx2,        // with FMA and F16C
+  kAvx512,      // F, BW, DQ and VL, on top of kAvx2
+  kAvx512Bf16,  // and bfloat16 products
+};
 
 // True where this processor and operating system can run `set`.
 [[nodiscard]] bool supports(InstructionSet set);

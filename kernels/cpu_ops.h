@@ -61,6 +61,11 @@ void compact_kv_cpu(const at::Tensor& source,
                     const at::Tensor& target,
                     int64_t target_offset);
 
+void compact_layer_kv_cpu(const at::Tensor& source,
+                          std::span<const at::Tensor> positions,
+                          const at::Tensor& target,
+                          std::span<const int64_t> target_offset);
+
 [[nodiscard]] at::Tensor error_curve_cpu(const at::Tensor& q,
                                          const at::Tensor& k,
                                          const at::Tensor& v,

@@ -21,7 +21,7 @@ at::Tensor error_curve_cpu(const at::Tensor& q,
                            int64_t tail_begin) {
   const int64_t num_heads = q.size(0), n = q.size(1), d = q.size(2), num_kv_heads = k.size(0);
   const int64_t rows_per_head = num_heads / num_kv_heads * n;
-  const at::Tensor rows = base2_queries(q, scale);
+  const at::Tensor rows = float_queries(q);
   const at::Tensor keys = with_unit_stride(k), values = with_unit_stride(v);
   const at::Tensor ranked = order.contiguous();
   at::Tensor out = at::empty({static_cast<int64_t>(cuts.size()), num_heads, n, d}, rows.options());
@@ -41,12 +41,11 @@ at::Tensor error_curve_cpu(const at::Tensor& q,
     SoftmaxState state;
     std::vector<int64_t> end;
   };
-  const auto make = [&] { return Worker{TileReader(d), {}, {}}; };
+  const auto make = [&] { return Worker{TileReader(d, type), {}, {}}; };
   for_each_task(num_kv_heads * blocks, make, [&](int64_t t, Worker& worker) {
     const int64_t head = t / blocks, begin = t % blocks * block_rows;
     const int64_t count = std::min(block_rows, rows_per_head - begin);
     const int64_t first = head * rows_per_head + begin;
-    const float* block_q = q_data + first * d;
     KvRows kv_k = kv_rows(keys, head * keys.stride(0));
     KvRows kv_v = kv_rows(values, head * values.stride(0));
     worker.end.resize(static_cast<size_t>(count));
@@ -54,13 +53,14 @@ at::Tensor error_curve_cpu(const at::Tensor& q,
       worker.end[static_cast<size_t>(r)] = first_position + (begin + r) % n + 1;
     }
     worker.state.reset(count, d);
-    worker.reader.attend(block_q, count, kv_k, &kv_v, type, tail_begin,
+    worker.reader.set_rows(q_data + first * d, count, base2_scale(scale));
+    worker.reader.attend(kv_k, &kv_v, tail_begin,
                          *std::max_element(worker.end.begin(), worker.end.end()),
                          {nullptr, worker.end.data()}, worker.state);
     kv_k.index = kv_v.index = order_data + head * ranked.size(1);
     int64_t done = 0;
     for (size_t c = 0; c < cuts.size(); ++c) {
-      worker.reader.attend(block_q, count, kv_k, &kv_v, type, done, cuts[c], {}, worker.state);
+      worker.reader.attend(kv_k, &kv_v, done, cuts[c], {}, worker.state);
       done = cuts[c];
       float* to = out_data + (static_cast<int64_t>(c) * num_heads * n + first) * d;
       for (int64_t r = 0; r < count; ++r) {

@@ -8,6 +8,7 @@
 #include "kernels/aten_ops.h"
 #include "kernels/causal_attention.h"
 #include "kernels/cpu_ops.h"
+#include "kernels/cuda_ops.h"
 #include "kernels/tensor_check.h"
 
 namespace headscope::kernels {
@@ -46,6 +47,26 @@ void check_lse(const std::optional<at::Tensor>& lse, const at::Tensor& q) {
          "lse", "one float32 value for every row of q", "another shape");
   expect_dtype(*lse, "lse", at::kFloat);
   expect_same_device(*lse, "lse", q, "q");
+}
+
+void check_compaction(const at::Tensor& source,  // [S, d]
+                      const at::Tensor& positions,
+                      const at::Tensor& target,
+                      int64_t target_offset) {
+  expect_shape(positions, "positions", {{"m", kAnySize}});
+  expect_dtype(positions, "positions", at::kLong);
+  expect_same_device(positions, "positions", source, "source");
+  const int64_t count = positions.size(0);
+  if (target_offset >= 0 && target_offset + count <= target.size(0)) return;
+  expect(false, "target_offset",
+         "room for " + std::to_string(count) + " rows in " + std::to_string(target.size(0)),
+         std::to_string(target_offset));
+}
+
+void check_target(const at::Tensor& target, const at::Tensor& source) {
+  expect_shape(target, "target", {{"capacity", kAnySize}, {"d", source.size(-1)}});
+  expect_same_dtype(target, "target", source, "source");
+  expect_same_device(target, "target", source, "source");
 }
 
 }  // namespace
@@ -104,6 +125,9 @@ AttentionResult ragged_attention(const at::Tensor& q, const RaggedKv& kv, double
            "rows inside the " + std::to_string(kv.keys.size(0)) + " slots",
            std::to_string(kv.offset[r]) + " + " + std::to_string(kv.length[r]));
   }
+  if (const KernelLauncher* launcher = kernel_launcher(q.device())) {
+    if (auto result = ragged_attention_cuda(*launcher, q, kv, scale)) return *std::move(result);
+  }
   if (!q.is_cpu() || q.numel() == 0) return ragged_attention_aten(q, kv, scale);
   return ragged_attention_cpu(q, kv, scale);
 }
@@ -125,6 +149,10 @@ at::Tensor window_importance(const at::Tensor& q,
   }
   expect(options.pooling_kernel >= 1 && options.pooling_kernel % 2 == 1, "options.pooling_kernel",
          "an odd number >= 1", std::to_string(options.pooling_kernel));
+  if (const KernelLauncher* launcher = kernel_launcher(q.device())) {
+    if (auto result = window_importance_cuda(*launcher, q, k, scale, heads, options, lse))
+      return *std::move(result);
+  }
   return q.is_cpu() ? window_importance_cpu(q, k, scale, heads, options, lse)
                     : window_importance_aten(q, k, scale, heads, options, lse);
 }
@@ -144,6 +172,10 @@ at::Tensor span_attention(const at::Tensor& q,
            "0 <= begin <= end <= S=" + std::to_string(k.size(1)),
            std::to_string(span.begin) + " .. " + std::to_string(span.end));
   }
+  if (const KernelLauncher* launcher = kernel_launcher(q.device())) {
+    if (auto result = span_attention_cuda(*launcher, q, k, scale, first_position, spans, lse))
+      return *std::move(result);
+  }
   return q.is_cpu() ? span_attention_cpu(q, k, scale, first_position, spans, lse)
                     : span_attention_aten(q, k, scale, first_position, spans, lse);
 }
@@ -159,6 +191,10 @@ TopAttended top_attended(const at::Tensor& q,
   check_rows(q, k, first_position);
   check_lse(lse, q);
   expect(top_n >= 1, "top_n", "1 or more", std::to_string(top_n));
+  if (const KernelLauncher* launcher = kernel_launcher(q.device())) {
+    if (auto result = top_attended_cuda(*launcher, q, k, scale, first_position, top_n, lse))
+      return *std::move(result);
+  }
   return q.is_cpu() && q.numel() > 0 && top_n <= kMostTopAttended
              ? top_attended_cpu(q, k, scale, first_position, top_n, lse)
              : top_attended_aten(q, k, scale, first_position, top_n, lse);
@@ -183,6 +219,9 @@ std::vector<at::Tensor> select_retained(const at::Tensor& scores, std::span<cons
   expect_shape(scores, "scores", {{"rows", static_cast<int64_t>(count.size())}, {"n", kAnySize}});
   expect_dtype(scores, "scores", at::kFloat);
   for (const int64_t c : count) expect(c >= 0, "count", "0 or more", std::to_string(c));
+  if (const KernelLauncher* launcher = kernel_launcher(scores.device())) {
+    if (auto kept = select_retained_cuda(*launcher, scores, count)) return *std::move(kept);
+  }
   return scores.is_cpu() ? select_retained_cpu(scores, count) : select_retained_aten(scores, count);
 }
 
@@ -192,20 +231,48 @@ void compact_kv(const at::Tensor& source,
                 int64_t target_offset) {
   const c10::NoGradGuard no_grad;
   expect_shape(source, "source", {{"S", kAnySize}, {"d", kAnySize}});
-  expect_shape(positions, "positions", {{"m", kAnySize}});
-  expect_dtype(positions, "positions", at::kLong);
-  expect_same_device(positions, "positions", source, "source");
-  expect_shape(target, "target", {{"capacity", kAnySize}, {"d", source.size(1)}});
-  expect_same_dtype(target, "target", source, "source");
-  expect_same_device(target, "target", source, "source");
-  expect(target_offset >= 0 && target_offset + positions.size(0) <= target.size(0), "target_offset",
-         "room for " + std::to_string(positions.size(0)) + " rows in " +
-             std::to_string(target.size(0)),
-         std::to_string(target_offset));
+  check_target(target, source);
+  check_compaction(source, positions, target, target_offset);
+  const KernelLauncher* launcher = kernel_launcher(source.device());
+  if (launcher != nullptr && compact_kv_cuda(*launcher, source, positions, target, target_offset)) {
+    return;
+  }
   if (source.is_cpu() && target.stride(1) == 1) {
     compact_kv_cpu(source, positions, target, target_offset);
   } else {
     compact_kv_aten(source, positions, target, target_offset);
+  }
+}
+
+void compact_layer_kv(const at::Tensor& source,
+                      std::span<const at::Tensor> positions,
+                      const at::Tensor& target,
+                      std::span<const int64_t> target_offset) {
+  const c10::NoGradGuard no_grad;
+  expect_shape(source, "source",
+               {{"B", kAnySize}, {"Hkv", kAnySize}, {"S", kAnySize}, {"d", kAnySize}});
+  const auto rows = static_cast<size_t>(source.size(0) * source.size(1));
+  check_target(target, source);
+  if (source.is_alias_of(target)) {
+    expect(false, "target", "other storage than source's", "the same");
+  }
+  if (positions.size() != rows || target_offset.size() != rows) {  // words only where they are used
+    expect(positions.size() == rows, "positions", "one tensor per (sequence, KV head)",
+           std::to_string(positions.size()));
+    expect(false, "target_offset", "one number per (sequence, KV head)",
+           std::to_string(target_offset.size()));
+  }
+  for (size_t r = 0; r < rows; ++r) {
+    check_compaction(source, positions[r], target, target_offset[r]);
+  }
+  const bool has_kernel = kernel_launcher(source.device()) != nullptr;
+  if (!has_kernel && source.is_cpu() && target.stride(1) == 1) {
+    compact_layer_kv_cpu(source, positions, target, target_offset);
+    return;
+  }
+  const at::Tensor by_row = source.flatten(0, 1);
+  for (size_t r = 0; r < rows; ++r) {
+    compact_kv(by_row[static_cast<int64_t>(r)], positions[r], target, target_offset[r]);
   }
 }
 
@@ -238,6 +305,11 @@ at::Tensor error_curve(const at::Tensor& q,
         lowest.item<int64_t>() >= 0 && highest.item<int64_t>() < tail_begin, "order",
         "positions in 0 .. tail_begin - 1 = " + std::to_string(tail_begin - 1),
         std::to_string(lowest.item<int64_t>()) + " .. " + std::to_string(highest.item<int64_t>()));
+  }
+  if (const KernelLauncher* launcher = kernel_launcher(q.device())) {
+    if (auto result =
+            error_curve_cuda(*launcher, q, k, v, scale, first_position, order, cuts, tail_begin))
+      return *std::move(result);
   }
   return q.is_cpu() ? error_curve_cpu(q, k, v, scale, first_position, order, cuts, tail_begin)
                     : error_curve_aten(q, k, v, scale, first_position, order, cuts, tail_begin);

@@ -1,6 +1,6 @@
 // The only door to the kernels: one function per op on torch tensors. Each checks its arguments
-// (std::invalid_argument names the tensor, what was expected and what was found) and runs the CPU or
-// the CUDA version, or the ATen composition where that is the fastest.
+// (std::invalid_argument names the tensor, what was expected and what was found) and runs the CPU
+// or the CUDA version, or the ATen composition where that is the fastest.
 //
 // Fixed words for shapes: B sequences, Hq query heads, Hkv KV heads (Hq = Hkv * group size; query
 // head h reads KV head h / group size), n query rows, S keys, d head_dim. float32, bfloat16 or
@@ -16,7 +16,8 @@
 
 namespace headscope::kernels {
 
-// ---- attention -----------------------------------------------------------------------------------
+// ---- attention
+// -----------------------------------------------------------------------------------
 
 struct AttentionResult {
   at::Tensor z;    // [B, Hq, n, d], dtype of q
@@ -42,23 +43,28 @@ struct AttentionResult {
 // Keys and values of one layer with a different length per (sequence, KV head). Row r = b * Hkv + h
 // owns slots [offset[r], offset[r] + length[r]) of the flat storage, positions ascending.
 struct RaggedKv {
-  at::Tensor keys;                // [num_slots, d]
-  at::Tensor values;              // [num_slots, d]
-  std::vector<int64_t> offset;    // [B * Hkv]
-  std::vector<int64_t> length;    // [B * Hkv]
+  at::Tensor keys;              // [num_slots, d]
+  at::Tensor values;            // [num_slots, d]
+  std::vector<int64_t> offset;  // [B * Hkv]
+  std::vector<int64_t> length;  // [B * Hkv]
 };
 
-// Attention of n new tokens whose keys are already the last n entries of every row; query i sees all
-// but the last n - 1 - i entries. n = 1 is a decode step (split over keys, GQA rows packed).
+// Attention of n new tokens whose keys are already the last n entries of every row; query i sees
+// all but the last n - 1 - i entries. n = 1 is a decode step (split over keys, GQA rows packed).
 [[nodiscard]] AttentionResult ragged_attention(const at::Tensor& q,  // [B, Hq, n, d]
                                                const RaggedKv& kv,
                                                double scale);
 
-// ---- scoring -------------------------------------------------------------------------------------
+// ---- scoring
+// -------------------------------------------------------------------------------------
 
 enum class WindowReduction { kSum, kMean, kSquare };  // over the window's query rows
-enum class WindowPooling { kNone, kAverage, kMax };   // over key positions; zero-padded, stride 1,
-                                                      // padding counted (as avg_pool1d's default)
+enum class WindowPooling {
+  kNone,
+  kAverage,
+  kMax
+};  // over key positions; zero-padded, stride 1,
+    // padding counted (as avg_pool1d's default)
 struct WindowImportanceOptions {
   WindowReduction reduction = WindowReduction::kSum;
   WindowPooling pooling = WindowPooling::kNone;
@@ -114,13 +120,14 @@ struct TopAttended {
                                             double scale,
                                             int64_t attention_window = 0);
 
-// ---- eviction ------------------------------------------------------------------------------------
+// ---- eviction -----------------------------------------------------------------------------------
 
-// For each row the positions of its `count[r]` largest scores (clamped to n), ascending by position.
-// Ties at the cut go to the lower position; NaN counts as the smallest. Result: one int64 CPU or
-// device tensor per row (device of `scores`).
-[[nodiscard]] std::vector<at::Tensor> select_retained(const at::Tensor& scores,  // [rows, n] float32
-                                                      std::span<const int64_t> count);
+// For each row the positions of its `count[r]` largest scores (clamped to n), ascending by
+// position. Ties at the cut go to the lower position; NaN counts as the smallest. Result: one int64
+// CPU or device tensor per row (device of `scores`).
+[[nodiscard]] std::vector<at::Tensor> select_retained(
+    const at::Tensor& scores,  // [rows, n] float32
+    std::span<const int64_t> count);
 
 // Copies the rows of `source` at `positions` (ascending int64) to `target` from row `target_offset`
 // on. Safe in place when target is source and target_offset <= positions[0].
@@ -129,13 +136,20 @@ void compact_kv(const at::Tensor& source,     // [S, d]
                 const at::Tensor& target,     // [capacity, d]
                 int64_t target_offset);
 
+// The same for all rows of a layer in one call: row r = b * Hkv + h keeps positions[r] and goes to
+// target from row target_offset[r] on. Not in place.
+void compact_layer_kv(const at::Tensor& source,               // [B, Hkv, S, d]
+                      std::span<const at::Tensor> positions,  // B * Hkv of [m_r] int64
+                      const at::Tensor& target,               // [capacity, d]
+                      std::span<const int64_t> target_offset);
+
 // Attention outputs at several budgets from one read of the ranked keys: the keys in
 // order[h][0 .. cuts[b]) plus every key from `tail_begin` on (causally) are kept at budget b.
-// Rows as in span_attention, first_position >= tail_begin. cuts ascend. One partial softmax state per
-// band between two cuts, merged prefix by prefix. Result [num_cuts, Hq, n, d] float32.
-[[nodiscard]] at::Tensor error_curve(const at::Tensor& q,      // [Hq, n, d]
-                                     const at::Tensor& k,      // [Hkv, S, d]
-                                     const at::Tensor& v,      // [Hkv, S, d]
+// Rows as in span_attention, first_position >= tail_begin. cuts ascend. One partial softmax state
+// per band between two cuts, merged prefix by prefix. Result [num_cuts, Hq, n, d] float32.
+[[nodiscard]] at::Tensor error_curve(const at::Tensor& q,  // [Hq, n, d]
+                                     const at::Tensor& k,  // [Hkv, S, d]
+                                     const at::Tensor& v,  // [Hkv, S, d]
                                      double scale,
                                      int64_t first_position,
                                      const at::Tensor& order,  // [Hkv, m] int64, all < tail_begin

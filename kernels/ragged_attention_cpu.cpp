@@ -59,7 +59,8 @@ class RangeAttention {
     plan_tasks();
     std::vector<SoftmaxState> partial(splits_ > 1 ? tasks_.size() : 0);
     const auto make_state = [&] {
-      return Worker{TileReader(d_, std::max(kBlockRows, group_)), SoftmaxState{}, {}, {}, {}};
+      return Worker{
+          TileReader(d_, type_, std::max(kBlockRows, group_)), SoftmaxState{}, {}, {}, {}};
     };
     for_each_task(static_cast<int64_t>(tasks_.size()), make_state, [&](int64_t t, Worker& worker) {
       const Task& task = tasks_[static_cast<size_t>(t)];
@@ -131,7 +132,6 @@ class RangeAttention {
                at * static_cast<int64_t>(q_.element_size()),
            q_.stride(2), nullptr},
           0, rows, d_, to);
-      for (int64_t i = 0; i < rows * d_; ++i) to[i] *= factor_;
     }
   }
 
@@ -139,6 +139,7 @@ class RangeAttention {
     const KeyRange& range = ranges_[static_cast<size_t>(task.range)];
     const int64_t rows = task.row_end - task.row_begin, packed = rows * group_;
     load_queries(task, worker);
+    worker.reader.set_rows(worker.q.data(), packed, factor_);
     worker.first.resize(static_cast<size_t>(packed));
     worker.end.resize(static_cast<size_t>(packed));
     for (int64_t r = 0; r < packed; ++r) {
@@ -149,8 +150,7 @@ class RangeAttention {
     state.reset(packed, d_);
     const KeyBounds bounds{window_ > 0 ? worker.first.data() : nullptr,
                            causal_ ? worker.end.data() : nullptr};
-    worker.reader.attend(worker.q.data(), packed, range.keys, &range.values, type_, task.key_begin,
-                         task.key_end, bounds, state);
+    worker.reader.attend(range.keys, &range.values, task.key_begin, task.key_end, bounds, state);
   }
 
   void write(const Task& task, const SoftmaxState& state) const {

@@ -44,7 +44,7 @@ void for_each_block(const at::Tensor& q,
                     int64_t first_position,
                     const Body& body) {
   const RowBlocks layout(q, k);
-  const auto make = [&] { return Worker{TileReader(layout.d), {}, {}}; };
+  const auto make = [&] { return Worker{TileReader(layout.d, kv_type(k)), {}, {}}; };
   for_each_task(k.size(0) * layout.blocks_per_head, make, [&](int64_t t, Worker& worker) {
     const int64_t head = t / layout.blocks_per_head;
     // The last rows see the most keys: first.
@@ -101,14 +101,14 @@ at::Tensor row_lse_cpu(const at::Tensor& q,
                        const at::Tensor& k,
                        double scale,
                        int64_t first_position) {
-  const at::Tensor rows = base2_queries(q, scale), keys = with_unit_stride(k);
+  const at::Tensor rows = float_queries(q), keys = with_unit_stride(k);
   at::Tensor lse = at::empty({q.size(0), q.size(1)}, rows.options());
   const float* q_data = rows.const_data_ptr<float>();
   float* out = lse.data_ptr<float>();
   for_each_block(q, k, first_position, [&](const Block& block, Worker& worker) {
     worker.state.reset(block.rows, 0);
-    worker.reader.attend(q_data + block.first * q.size(2), block.rows,
-                         kv_rows(keys, block.kv_head * keys.stride(0)), nullptr, kv_type(keys), 0,
+    worker.reader.set_rows(q_data + block.first * q.size(2), block.rows, base2_scale(scale));
+    worker.reader.attend(kv_rows(keys, block.kv_head * keys.stride(0)), nullptr, 0,
                          last_key(worker), {nullptr, worker.end.data()}, worker.state);
     for (int64_t r = 0; r < block.rows; ++r) {
       out[block.first + r] = base2_lse(worker.state, static_cast<size_t>(r)) * kLn2;
@@ -126,7 +126,7 @@ at::Tensor span_attention_cpu(const at::Tensor& q,
   const auto num_spans = static_cast<int64_t>(spans.size());
   at::Tensor out = at::zeros({q.size(0), q.size(1), num_spans}, q.options().dtype(at::kFloat));
   if (out.numel() == 0) return out;
-  const at::Tensor rows = base2_queries(q, scale), keys = with_unit_stride(k);
+  const at::Tensor rows = float_queries(q), keys = with_unit_stride(k);
   const at::Tensor row_lse =
       (lse ? *lse : row_lse_cpu(q, k, scale, first_position)).mul(kLog2E).contiguous();
   const float* q_data = rows.const_data_ptr<float>();
@@ -135,17 +135,17 @@ at::Tensor span_attention_cpu(const at::Tensor& q,
   for_each_block(q, k, first_position, [&](const Block& block, Worker& worker) {
     const KvRows kv = kv_rows(keys, block.kv_head * keys.stride(0));
     const int64_t seen = last_key(worker);
+    worker.reader.set_rows(q_data + block.first * q.size(2), block.rows, base2_scale(scale));
     for (int64_t s = 0; s < num_spans; ++s) {
       const KeySpan span = spans[static_cast<size_t>(s)];
       const int64_t end = std::min(span.end, seen);
       for (int64_t tile = span.begin; tile < end; tile += kTileKeys) {
         const int64_t count = std::min(kTileKeys, end - tile);
-        const float* x = worker.reader.logits(q_data + block.first * q.size(2), block.rows, kv,
-                                              kv_type(keys), tile, count);
-        worker.reader.kernels().add_mass(
-            x, TileReader::kLd, block.rows, count,
-            worker.reader.visible(worker.end.data(), block.rows, tile, count),
-            lse_data + block.first, out_data + block.first * num_spans + s, num_spans);
+        const float* x = worker.reader.logits(kv, tile, count);
+        worker.reader.kernels().add_mass(x, TileReader::kLd, block.rows, count,
+                                         worker.reader.visible(worker.end.data(), tile, count),
+                                         lse_data + block.first,
+                                         out_data + block.first * num_spans + s, num_spans);
       }
     }
   });
@@ -158,7 +158,7 @@ TopAttended top_attended_cpu(const at::Tensor& q,
                              int64_t first_position,
                              int64_t top_n,
                              const std::optional<at::Tensor>& lse) {
-  const at::Tensor rows = base2_queries(q, scale), keys = with_unit_stride(k);
+  const at::Tensor rows = float_queries(q), keys = with_unit_stride(k);
   at::Tensor row_lse =
       lse ? lse->mul(kLog2E).contiguous() : at::empty({q.size(0), q.size(1)}, rows.options());
   TopAttended out{at::zeros({q.size(0), q.size(1), top_n}, rows.options()),
@@ -175,13 +175,13 @@ TopAttended top_attended_cpu(const at::Tensor& q,
       best.emplace_back(top_n, weight + r * top_n, position + r * top_n);
     }
     worker.state.reset(block.rows, 0);
+    worker.reader.set_rows(q_data + block.first * q.size(2), block.rows, base2_scale(scale));
     std::vector<float> rescale(static_cast<size_t>(block.rows));
     const int64_t seen = last_key(worker);
     for (int64_t tile = 0; tile < seen; tile += kTileKeys) {
       const int64_t count = std::min(kTileKeys, seen - tile);
-      float* x = worker.reader.logits(q_data + block.first * q.size(2), block.rows, kv,
-                                      kv_type(keys), tile, count);
-      const int64_t* visible = worker.reader.visible(worker.end.data(), block.rows, tile, count);
+      float* x = worker.reader.logits(kv, tile, count);
+      const int64_t* visible = worker.reader.visible(worker.end.data(), tile, count);
       for (int64_t r = 0; r < block.rows; ++r) {
         TopRow& top = best[static_cast<size_t>(r)];
         const float* values = x + r * TileReader::kLd;

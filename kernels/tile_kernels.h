@@ -2,8 +2,9 @@
 // once per instruction set (tile_kernels_*.cpp, all from tile_kernels_body.h). They know no
 // tensors.
 //
-// Shapes: R query rows, T keys of a tile, d head_dim. Query rows are float32, contiguous [R, d] and
-// already multiplied by scale * log2(e): all logits and log-sum-exps here are base 2.
+// Shapes: R query rows, T keys of a tile, d head_dim. Query rows are float32, contiguous [R, d].
+// Multiplied by scale * log2(e), before or with their products: all logits and log-sum-exps here
+// are base 2.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,13 @@ namespace headscope::kernels {
 enum class KvType { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2 };
 inline constexpr int kNumKvTypes = 3;
 
-// Tiles hold at most this many keys; a multiple of every panel width.
+// Tiles hold at most this many keys; a multiple of every group of keys that a kernel handles.
 inline constexpr int64_t kTileKeys = 128;
+
+// collect_at_least() may write this many numbers behind those that it found.
+inline constexpr int64_t kCollectSlack = 16;
+
+inline constexpr int64_t kStreamAlignment = 64;
 
 // Keys or values of one KV head as they lie in memory.
 struct KvRows {
@@ -23,26 +29,56 @@ struct KvRows {
   const int64_t* index = nullptr;  // row j is data row index[j]; null: row j itself
 };
 
+// For even d. Query rows here hold bfloat16 values, so that rounding them changes nothing.
+struct BFloat16Products {
+  void (*pack_rows)(const float* q, int64_t rows, int64_t d, void* out);  // room as for float32
+  // As row_logits of TileKernels, for bfloat16 keys.
+  void (*row_logits)(const void* packed,
+                     int64_t rows,
+                     int64_t d,
+                     float factor,
+                     const void* keys,
+                     int64_t stride,
+                     int64_t count,
+                     float* out,
+                     int64_t ld);
+  // For few rows: q contiguous bfloat16 [rows, d].
+  void (*round_rows)(const float* q, int64_t rows, int64_t d, void* out);
+  void (*dot_logits)(const void* q,
+                     int64_t rows,
+                     int64_t d,
+                     float factor,
+                     const void* keys,
+                     int64_t stride,
+                     int64_t count,
+                     float* out,
+                     int64_t ld);
+};
+
 struct TileKernels {
   // Rows of `kv` from `begin` on as float32 [count, d].
   void (*widen[kNumKvTypes])(const KvRows& kv, int64_t begin, int64_t count, int64_t d, float* out);
 
-  // Keys transposed to panels: out[p][c][lane] = key(p * panel_width + lane)[c], zero behind
-  // `count`. Room: round_up(count, panel_width) * d.
-  int64_t panel_width;
-  void (*pack)(const float* keys, int64_t stride, int64_t count, int64_t d, float* out);
+  // Rows are packed to multiples of this many.
+  int64_t lane_width;
+  // Query rows as row_logits takes them. Room: round_up(rows, lane_width) * d.
+  void (*pack_rows)(const float* q, int64_t rows, int64_t d, float* out);
 
-  // out[r * ld + j] = q_r . k_j from panels. Columns up to the next multiple of panel_width are
-  // written as well, so ld must leave room for them.
-  void (*logits)(const float* q,
-                 int64_t rows,
-                 int64_t d,
-                 const float* panels,
-                 int64_t count,
-                 float* out,
-                 int64_t ld);
+  // out[r * ld + j] = factor * q_r . k_j for float32 keys [count, d], `stride` elements apart. Rows
+  // up to the next multiple of lane_width and columns up to the next multiple of 16 are written as
+  // well, with anything.
+  void (*row_logits)(const void* packed,
+                     int64_t rows,
+                     int64_t d,
+                     float factor,
+                     const void* keys,
+                     int64_t stride,
+                     int64_t count,
+                     float* out,
+                     int64_t ld);
 
-  // The same without packing: the better choice for few rows. `kv` must have no index.
+  // The same with factor 1 from rows as they are: the better choice for few of them. `kv` must have
+  // no index.
   void (*dot_logits[kNumKvTypes])(const float* q,
                                   int64_t rows,
                                   int64_t d,
@@ -52,15 +88,8 @@ struct TileKernels {
                                   float* out,
                                   int64_t ld);
 
-  // out[j] = sum over rows of exp2(q_r . k_j - lse[r]), or of its square.
-  void (*window_scores)(const float* q,
-                        int64_t rows,
-                        int64_t d,
-                        const float* panels,
-                        int64_t count,
-                        const float* lse,
-                        bool square,
-                        float* out);
+  // Products of bfloat16 with bfloat16, accumulated in float32; null where the processor has none.
+  const BFloat16Products* bfloat16;
 
   // One step of the online softmax. Row r sees its first visible[r] columns (null: all `count`);
   // a logit of -inf is not seen either. A state begins with max = -inf, sum = 0.
@@ -85,6 +114,25 @@ struct TileKernels {
                    float* out,
                    int64_t out_stride);
 
+  // out[j] = sum over rows of exp2(logit - lse[r]), or of its square.
+  void (*column_mass)(const float* logits,
+                      int64_t ld,
+                      int64_t rows,
+                      int64_t count,
+                      const float* lse,
+                      bool square,
+                      float* out);
+
+  // out[j] = sum over rows of factor[r * factor_stride] * weight, or of its square.
+  void (*column_sums)(const float* weight,
+                      int64_t ld,
+                      int64_t rows,
+                      int64_t count,
+                      const float* factor,
+                      int64_t factor_stride,
+                      bool square,
+                      float* out);
+
   // out[r] = out[r] * rescale[r] + sum_j weight[r][j] * v_j, out [R, d] contiguous. `kv` must have
   // no index.
   void (*add_values[kNumKvTypes])(const float* weight,
@@ -97,17 +145,24 @@ struct TileKernels {
                                   const float* rescale,
                                   float* out);
 
+  // Target row i = source row position[i], `row_bytes` each; strides in bytes. `stream`: past the
+  // caches, for targets aligned to kStreamAlignment whose rows are a multiple of it.
+  void (*copy_rows)(const char* source,
+                    int64_t source_stride,
+                    const int64_t* position,
+                    int64_t count,
+                    int64_t row_bytes,
+                    bool stream,
+                    char* target,
+                    int64_t target_stride);
+
   // Largest of count values (count >= 1).
   float (*largest)(const float* values, int64_t count);
 
-  // Positions begin.. of the values >= threshold, as (value, position) pairs in order; NaN never
-  // passes. Returns how many; room for `count` pairs.
-  int64_t (*collect_at_least)(const float* values,
-                              int64_t begin,
-                              int64_t count,
-                              float threshold,
-                              float* out_value,
-                              int64_t* out_position);
+  // Positions in [begin, end) of the values >= threshold, in order; NaN never passes. Returns how
+  // many; room for end - begin + kCollectSlack.
+  int64_t (*collect_at_least)(
+      const float* values, int64_t begin, int64_t end, float threshold, int32_t* out_position);
 };
 
 // The copy for instruction_set().
@@ -116,5 +171,6 @@ struct TileKernels {
 [[nodiscard]] const TileKernels& tile_kernels_portable();
 [[nodiscard]] const TileKernels& tile_kernels_avx2();
 [[nodiscard]] const TileKernels& tile_kernels_avx512();
+[[nodiscard]] const TileKernels& tile_kernels_avx512_bf16();
 
 }  // namespace headscope::kernels

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "kernels/tile_kernels_body.h"
+#include "kernels/tile_transpose.h"
 
 namespace headscope::kernels {
 namespace {
@@ -14,6 +15,8 @@ struct Avx2 {
   static constexpr int64_t kWidth = 8;
   static constexpr int kMaxRows = 6;  // 12 accumulators of the 16 registers
   static constexpr int kDotRows = 3;
+  static constexpr int kLaneRegs = 3;
+  static constexpr int kLaneKeys = 4;
   static constexpr int64_t kTranspose = 8;
 
   static Reg zero() { return _mm256_setzero_ps(); }
@@ -38,6 +41,8 @@ struct Avx2 {
     store(padded, x);
     for (int64_t i = 0; i < count; ++i) p[i] = padded[i];
   }
+  static void stream(float* p, Reg x) { _mm256_stream_ps(p, x); }
+  static void end_streams() { _mm_sfence(); }
   static Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
   static Reg mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
@@ -72,39 +77,23 @@ struct Avx2 {
     return mul(p, _mm256_castsi256_ps(exponent));
   }
 
-  // 8 x 8: to[c * to_stride + r] = from[r * from_stride + c].
+  // 8 x 8.
   static void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
-    Reg r[8], t[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) r[i] = load(from + i * from_stride);
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
-      t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
-    }
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) {
-      r[4 * i] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
-      r[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xEE);
-      r[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
-      r[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xEE);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      store(to + i * to_stride, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-      store(to + (i + 4) * to_stride, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-    }
+    transpose8(from, from_stride, to, to_stride);
   }
 
   static uint64_t at_least(Reg x, Reg bar) {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(x, bar, _CMP_GE_OQ)));
+  }
+  static int64_t store_lanes(uint64_t hits, int32_t first, int32_t* out) {
+    return store_lanes_one_by_one(hits, first, out);
   }
 };
 
 }  // namespace
 
 const TileKernels& tile_kernels_avx2() {
-  static const TileKernels table = TileBody<Avx2>::table();
+  static const TileKernels table = make_tile_kernels<Avx2>();
   return table;
 }
 

@@ -35,6 +35,8 @@ struct Portable {
   static constexpr int64_t kWidth = 4;
   static constexpr int kMaxRows = 4;
   static constexpr int kDotRows = 2;
+  static constexpr int kLaneRegs = 2;
+  static constexpr int kLaneKeys = 4;
   static constexpr int64_t kTranspose = 4;
 
   static Reg zero() { return Reg{0.0f, 0.0f, 0.0f, 0.0f}; }
@@ -58,6 +60,8 @@ struct Portable {
   static void store_part(float* p, Reg x, int64_t count) {
     for (int64_t i = 0; i < count; ++i) p[i] = x[i];
   }
+  static void stream(float* p, Reg x) { store(p, x); }
+  static void end_streams() {}
   static Reg add(Reg a, Reg b) { return a + b; }
   static Reg sub(Reg a, Reg b) { return a - b; }
   static Reg mul(Reg a, Reg b) { return a * b; }
@@ -103,17 +107,22 @@ struct Portable {
     const Ints hit = x >= bar;
     return static_cast<uint64_t>((hit[0] & 1) | (hit[1] & 2) | (hit[2] & 4) | (hit[3] & 8));
   }
+  static int64_t store_lanes(uint64_t hits, int32_t first, int32_t* out) {
+    return store_lanes_one_by_one(hits, first, out);
+  }
 };
 
 }  // namespace
 
 const TileKernels& tile_kernels_portable() {
-  static const TileKernels table = TileBody<Portable>::table();
+  static const TileKernels table = make_tile_kernels<Portable>();
   return table;
 }
 
 const TileKernels& tile_kernels() {
   switch (instruction_set()) {
+    case InstructionSet::kAvx512Bf16:
+      return tile_kernels_avx512_bf16();
     case InstructionSet::kAvx512:
       return tile_kernels_avx512();
     case InstructionSet::kAvx2:

@@ -4,13 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace headscope::kernels {
 namespace {
 
-// Below this many rows a dot product per key is cheaper than transposing the key tile.
-constexpr int64_t kFewRows = 8;
+// Up to this many rows a dot product per key is cheaper than rows that leave lanes of a register
+// empty. Measured with AVX-512, head_dim 64 and 128.
+constexpr int64_t kFewRows = 12;
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
@@ -39,8 +41,8 @@ at::Tensor with_unit_stride(const at::Tensor& t) {
   return t.stride(-1) == 1 || t.size(-1) == 1 ? t : t.contiguous();
 }
 
-at::Tensor base2_queries(const at::Tensor& q, double scale) {
-  return q.to(at::kFloat).mul(base2_scale(scale)).contiguous();
+at::Tensor float_queries(const at::Tensor& q) {
+  return q.to(at::kFloat).contiguous();
 }
 
 void SoftmaxState::reset(int64_t rows, int64_t value_dim) {
@@ -49,76 +51,116 @@ void SoftmaxState::reset(int64_t rows, int64_t value_dim) {
   o.assign(size(rows * value_dim), 0.0f);
 }
 
-TileReader::TileReader(int64_t d, int64_t max_rows)
-    : kernels_(tile_kernels()),
-      d_(d),
-      logits_(size(max_rows * kLd)),
-      rescale_(size(max_rows)),
-      visible_(size(max_rows)) {}
-
-const float* TileReader::panels(const KvRows& keys, KvType type, int64_t begin, int64_t count) {
-  panels_.resize(size(kTileKeys * d_));
-  const float* from = static_cast<const float*>(keys.data) + begin * keys.stride;
-  int64_t stride = keys.stride;
-  if (type != KvType::kFloat32 || keys.index != nullptr) {
-    widened_.resize(size(kTileKeys * d_));
-    kernels_.widen[static_cast<int>(type)](keys, begin, count, d_, widened_.data());
-    from = widened_.data();
-    stride = d_;
-  }
-  kernels_.pack(from, stride, count, d_, panels_.data());
-  return panels_.data();
+int64_t padded_rows(int64_t rows) {
+  const int64_t width = tile_kernels().lane_width;
+  return (rows + width - 1) / width * width;
 }
 
-float* TileReader::logits(
-    const float* q, int64_t rows, const KvRows& keys, KvType type, int64_t begin, int64_t count) {
-  if (rows < kFewRows && keys.index == nullptr) {
-    kernels_.dot_logits[static_cast<int>(type)](q, rows, d_, keys, begin, count, logits_.data(),
-                                                kLd);
+TileReader::TileReader(int64_t d, KvType type, int64_t max_rows)
+    : kernels_(tile_kernels()), d_(d), type_(type) {
+  packed_.resize(size(padded_rows(max_rows) * d));
+  logits_.resize(size(padded_rows(max_rows) * kLd));
+  rescale_.resize(size(max_rows));
+  visible_.resize(size(max_rows));
+}
+
+void TileReader::set_rows(const float* q, int64_t rows, float factor) {
+  rows_ = rows;
+  factor_ = factor;
+  const bool few = rows <= kFewRows;
+  if (type_ == KvType::kBFloat16 && kernels_.bfloat16 != nullptr && d_ % 2 == 0) {
+    product_ = few ? Product::kBFloat16Dot : Product::kBFloat16Rows;
+    (few ? kernels_.bfloat16->round_rows : kernels_.bfloat16->pack_rows)(q, rows, d_,
+                                                                         packed_.data());
+  } else if (few) {
+    product_ = Product::kDot;
+    std::transform(q, q + rows * d_, packed_.begin(), [&](float x) { return x * factor; });
   } else {
-    kernels_.logits(q, rows, d_, panels(keys, type, begin, count), count, logits_.data(), kLd);
+    product_ = Product::kRows;
+    kernels_.pack_rows(q, rows, d_, packed_.data());
   }
+}
+
+KvRows TileReader::gathered(const KvRows& rows, int64_t begin, int64_t count) {
+  const int64_t bytes = type_ == KvType::kFloat32 ? 4 : 2;
+  gathered_.resize(size(kTileKeys * d_ * bytes));
+  for (int64_t j = 0; j < count; ++j) {
+    std::memcpy(gathered_.data() + j * d_ * bytes,
+                static_cast<const char*>(rows.data) + rows.index[begin + j] * rows.stride * bytes,
+                size(d_ * bytes));
+  }
+  return {gathered_.data(), d_, nullptr};
+}
+
+float* TileReader::logits(const KvRows& keys, int64_t begin, int64_t count) {
+  write_logits(keys, begin, count, logits_.data());
   return logits_.data();
 }
 
-const int64_t* TileReader::visible(const int64_t* end, int64_t rows, int64_t begin, int64_t count) {
-  if (end == nullptr || *std::min_element(end, end + rows) >= begin + count) return nullptr;
-  for (int64_t r = 0; r < rows; ++r) {
+void TileReader::write_logits(const KvRows& all_keys,
+                              int64_t all_begin,
+                              int64_t count,
+                              float* out) {
+  const bool scattered = all_keys.index != nullptr;
+  const KvRows keys = scattered ? gathered(all_keys, all_begin, count) : all_keys;
+  const int64_t begin = scattered ? 0 : all_begin;
+  const int64_t bytes = type_ == KvType::kFloat32 ? 4 : 2;
+  const void* first = static_cast<const char*>(keys.data) + begin * keys.stride * bytes;
+  switch (product_) {
+    case Product::kDot:
+      kernels_.dot_logits[static_cast<int>(type_)](packed_.data(), rows_, d_, keys, begin, count,
+                                                   out, kLd);
+      break;
+    case Product::kRows:
+      if (type_ != KvType::kFloat32) {
+        widened_.resize(size(kTileKeys * d_));
+        kernels_.widen[static_cast<int>(type_)](keys, begin, count, d_, widened_.data());
+      }
+      kernels_.row_logits(packed_.data(), rows_, d_, factor_,
+                          type_ == KvType::kFloat32 ? first : widened_.data(),
+                          type_ == KvType::kFloat32 ? keys.stride : d_, count, out, kLd);
+      break;
+    case Product::kBFloat16Dot:
+      kernels_.bfloat16->dot_logits(packed_.data(), rows_, d_, factor_, first, keys.stride, count,
+                                    out, kLd);
+      break;
+    case Product::kBFloat16Rows:
+      kernels_.bfloat16->row_logits(packed_.data(), rows_, d_, factor_, first, keys.stride, count,
+                                    out, kLd);
+      break;
+  }
+}
+
+const int64_t* TileReader::visible(const int64_t* end, int64_t begin, int64_t count) {
+  if (end == nullptr || *std::min_element(end, end + rows_) >= begin + count) return nullptr;
+  for (int64_t r = 0; r < rows_; ++r) {
     visible_[size(r)] = std::clamp<int64_t>(end[r] - begin, 0, count);
   }
   return visible_.data();
 }
 
-void TileReader::attend(const float* q,
-                        int64_t rows,
-                        const KvRows& keys,
+void TileReader::attend(const KvRows& keys,
                         const KvRows* values,
-                        KvType type,
                         int64_t begin,
                         int64_t end,
                         const KeyBounds& bounds,
                         SoftmaxState& state) {
   for (int64_t tile = begin; tile < end; tile += kTileKeys) {
     const int64_t count = std::min(kTileKeys, end - tile);
-    float* x = logits(q, rows, keys, type, tile, count);
+    float* x = logits(keys, tile, count);
     if (bounds.first != nullptr) {
-      for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t r = 0; r < rows_; ++r) {
         const int64_t hidden = std::clamp<int64_t>(bounds.first[r] - tile, 0, count);
         std::fill_n(x + r * kLd, hidden, kMinusInfinity);
       }
     }
-    kernels_.softmax_step(x, kLd, rows, count, visible(bounds.end, rows, tile, count),
-                          state.max.data(), state.sum.data(), rescale_.data());
+    kernels_.softmax_step(x, kLd, rows_, count, visible(bounds.end, tile, count), state.max.data(),
+                          state.sum.data(), rescale_.data());
     if (values == nullptr) continue;
-    if (values->index != nullptr) {
-      widened_.resize(size(kTileKeys * d_));
-      kernels_.widen[static_cast<int>(type)](*values, tile, count, d_, widened_.data());
-      const KvRows gathered{widened_.data(), d_, nullptr};
-      kernels_.add_values[0](x, kLd, rows, d_, gathered, 0, count, rescale_.data(), state.o.data());
-    } else {
-      kernels_.add_values[static_cast<int>(type)](x, kLd, rows, d_, *values, tile, count,
-                                                  rescale_.data(), state.o.data());
-    }
+    const bool scattered = values->index != nullptr;
+    kernels_.add_values[static_cast<int>(type_)](
+        x, kLd, rows_, d_, scattered ? gathered(*values, tile, count) : *values,
+        scattered ? 0 : tile, count, rescale_.data(), state.o.data());
   }
 }
 

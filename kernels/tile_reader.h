@@ -30,8 +30,8 @@ inline constexpr float kLn2 = 0.693147180559945309417f;
 // with a capacity behind S: those are never copied.
 [[nodiscard]] at::Tensor with_unit_stride(const at::Tensor& t);
 
-// q times base2_scale as float32, contiguous.
-[[nodiscard]] at::Tensor base2_queries(const at::Tensor& q, double scale);
+// q as float32, contiguous.
+[[nodiscard]] at::Tensor float_queries(const at::Tensor& q);
 
 // Online-softmax state of a block of rows.
 struct SoftmaxState {
@@ -49,27 +49,30 @@ struct KeyBounds {
   const int64_t* end = nullptr;
 };
 
+// Rows that a block of logits has room for.
+[[nodiscard]] int64_t padded_rows(int64_t rows);
+
 class TileReader {
  public:
   static constexpr int64_t kLd = kTileKeys;  // row stride of logits()
 
-  // For blocks of up to max_rows rows.
-  explicit TileReader(int64_t d, int64_t max_rows = kBlockRows);
+  // For blocks of up to max_rows rows against keys of one dtype.
+  TileReader(int64_t d, KvType type, int64_t max_rows = kBlockRows);
 
-  // Logits of `rows` <= max_rows rows [rows, d] against keys [begin, begin + count), count <=
-  // kTileKeys. Valid until the next call.
-  float* logits(
-      const float* q, int64_t rows, const KvRows& keys, KvType type, int64_t begin, int64_t count);
+  // The block of rows that the next calls are about: float32 [rows, d], rows <= max_rows; they hold
+  // numbers of the keys' dtype. `factor` multiplies q.k. The rows are copied.
+  void set_rows(const float* q, int64_t rows, float factor);
+  [[nodiscard]] int64_t num_rows() const { return rows_; }
 
-  // Panels of the keys [begin, begin + count), for window_scores.
-  const float* panels(const KvRows& keys, KvType type, int64_t begin, int64_t count);
+  // Logits of the block against keys [begin, begin + count), count <= kTileKeys. Valid until the
+  // next call.
+  float* logits(const KvRows& keys, int64_t begin, int64_t count);
+  // The same to other storage with row stride kLd and room for padded_rows(num_rows()) rows.
+  void write_logits(const KvRows& keys, int64_t begin, int64_t count, float* out);
 
-  // Adds keys [begin, end) to the state; `values` may be null (log-sum-exp only).
-  void attend(const float* q,
-              int64_t rows,
-              const KvRows& keys,
+  // Adds keys [begin, end) to the block's state; `values` may be null (log-sum-exp only).
+  void attend(const KvRows& keys,
               const KvRows* values,
-              KvType type,
               int64_t begin,
               int64_t end,
               const KeyBounds& bounds,
@@ -77,15 +80,25 @@ class TileReader {
 
   // visible[r] = how many of the tile's `count` keys lie before end[r]; null where `end` is null or
   // cuts nothing off.
-  const int64_t* visible(const int64_t* end, int64_t rows, int64_t begin, int64_t count);
+  const int64_t* visible(const int64_t* end, int64_t begin, int64_t count);
 
   [[nodiscard]] const TileKernels& kernels() const { return kernels_; }
 
  private:
+  enum class Product { kDot, kRows, kBFloat16Dot, kBFloat16Rows };
+
+  // Rows [begin, begin + count) side by side, of the keys' dtype.
+  KvRows gathered(const KvRows& rows, int64_t begin, int64_t count);
+
   const TileKernels& kernels_;
   int64_t d_;
+  KvType type_;
+  int64_t rows_ = 0;
+  float factor_ = 1.0f;
+  Product product_ = Product::kDot;
+  std::vector<float> packed_;  // the block's rows as product_ takes them
   std::vector<float> widened_;
-  std::vector<float> panels_;
+  std::vector<char> gathered_;
   std::vector<float> logits_;
   std::vector<float> rescale_;
   std::vector<int64_t> visible_;

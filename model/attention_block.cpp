@@ -25,7 +25,12 @@ at::Tensor attend_layer(const ModelConfig& config,
     rms_norm_heads_(qkv.narrow(2, 0, hq), weights.q_norm, config.rms_norm_eps);
     rms_norm_heads_(qkv.narrow(2, hq, hkv), weights.k_norm, config.rms_norm_eps);
   }
-  rotate_heads_(qkv.narrow(2, 0, hq + hkv), pass.rotary);
+  const auto sequences_per_table = pass.batch / static_cast<int64_t>(pass.rotary.size());
+  for (size_t i = 0; i < pass.rotary.size(); ++i) {
+    const at::Tensor of_table =
+        qkv.narrow(0, static_cast<int64_t>(i) * sequences_per_table, sequences_per_table);
+    rotate_heads_(of_table.narrow(2, 0, hq + hkv), pass.rotary[i]);
+  }
 
   const at::Tensor by_head = qkv.transpose(1, 2);
   const auto window =

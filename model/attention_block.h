@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "model/config.h"
 #include "model/decoder_weights.h"
@@ -18,8 +19,9 @@ namespace headscope::model {
 struct ForwardPass {
   int64_t batch = 0;           // B
   int64_t num_tokens = 0;      // n, per sequence
-  int64_t first_position = 0;  // of the first new token
-  RotaryTable rotary;
+  int64_t first_position = 0;  // of the first new token, padding included
+  // One for all sequences, or one for each where their own positions differ (padding).
+  std::vector<RotaryTable> rotary;
   runtime::KvCache* cache = nullptr;    // not owned
   Observer* observer = nullptr;         // not owned, may be null
   const HeadMask* head_mask = nullptr;  // not owned, may be null

@@ -99,7 +99,29 @@ struct Decoder::Impl {
   [[nodiscard]] at::Tensor run(const at::Tensor& tokens,
                                runtime::KvCache& cache,
                                const ForwardOptions& options) const;
+  [[nodiscard]] at::Tensor prefill(const at::Tensor& ids,  // [B, n]
+                                   runtime::KvCache& cache,
+                                   const PrefillOptions& options) const;
+  [[nodiscard]] std::vector<RotaryTable> rotary_tables(const runtime::KvCache& cache,
+                                                       int64_t batch,
+                                                       int64_t n) const;
 };
+
+// Padding shifts a sequence's own positions; columns before its first token are never looked at.
+std::vector<RotaryTable> Decoder::Impl::rotary_tables(const runtime::KvCache& cache,
+                                                      int64_t batch,
+                                                      int64_t n) const {
+  const int64_t first = cache.next_position();
+  const std::span<const int64_t> padding = cache.padding();
+  if (padding.empty()) return {rotary.table(first, n)};
+  if (static_cast<int64_t>(padding.size()) != batch) {
+    throw std::invalid_argument("Decoder: expected the " + std::to_string(padding.size()) +
+                                " sequences of the cache, found " + std::to_string(batch));
+  }
+  std::vector<RotaryTable> tables;
+  for (const int64_t count : padding) tables.push_back(rotary.table(first - count, n));
+  return tables;
+}
 
 // Layers first to last; after the last attention only the rows go on whose logits are wanted.
 at::Tensor Decoder::Impl::run(const at::Tensor& tokens,
@@ -113,14 +135,16 @@ at::Tensor Decoder::Impl::run(const at::Tensor& tokens,
   check_positions(positions.empty() ? first + n : *std::ranges::max_element(positions) + 1,
                   position_limit);
   check_mask(options.head_mask, config);
-  const ForwardPass pass{
-      .batch = batch,
-      .num_tokens = n,
-      .first_position = first,
-      .rotary = positions.empty() ? rotary.table(first, n) : rotary.table(positions),
-      .cache = &cache,
-      .observer = options.observer,
-      .head_mask = options.head_mask};
+  std::vector<RotaryTable> tables = positions.empty()
+                                        ? rotary_tables(cache, batch, n)
+                                        : std::vector<RotaryTable>{rotary.table(positions)};
+  const ForwardPass pass{.batch = batch,
+                         .num_tokens = n,
+                         .first_position = first,
+                         .rotary = std::move(tables),
+                         .cache = &cache,
+                         .observer = options.observer,
+                         .head_mask = options.head_mask};
   at::Tensor hidden = at::embedding(weights.embedding, tokens.reshape({-1}));
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     const LayerWeights& w = weights.layers[static_cast<size_t>(layer)];
@@ -186,17 +210,51 @@ at::Tensor Decoder::forward(const at::Tensor& tokens,
 at::Tensor Decoder::prefill(std::span<const int64_t> tokens,
                             runtime::KvCache& cache,
                             const PrefillOptions& options) const {
+  if (tokens.empty()) throw InputError("prompt", "at least one token", "none");
+  check_token_ids(tokens, impl_->config.vocab_size);
+  return impl_->prefill(at::tensor(tokens, at::kLong).unsqueeze(0), cache, options);
+}
+
+at::Tensor Decoder::prefill_batch(std::span<const std::vector<int64_t>> prompts,
+                                  runtime::KvCache& cache,
+                                  const PrefillOptions& options) const {
+  size_t longest = 0;
+  for (const std::vector<int64_t>& prompt : prompts) {
+    if (prompt.empty()) throw InputError("prompt", "at least one token", "none");
+    check_token_ids(prompt, impl_->config.vocab_size);
+    longest = std::max(longest, prompt.size());
+  }
+  if (prompts.empty()) throw InputError("prompts", "at least one", "none");
+  std::vector<int64_t> padding;
+  const auto columns = static_cast<int64_t>(longest);
+  // What stands in the padding is computed and never looked at; any token will do.
+  const at::Tensor ids = at::zeros({static_cast<int64_t>(prompts.size()), columns}, at::kLong);
+  for (size_t b = 0; b < prompts.size(); ++b) {
+    const auto count = static_cast<int64_t>(prompts[b].size());
+    padding.push_back(columns - count);
+    ids[static_cast<int64_t>(b)]
+        .narrow(0, columns - count, count)
+        .copy_(at::tensor(prompts[b], at::kLong));
+  }
+  if (*std::max_element(padding.begin(), padding.end()) > 0) {
+    cache.expect_padding(std::move(padding));
+  }
+  return impl_->prefill(ids, cache, options);
+}
+
+at::Tensor Decoder::Impl::prefill(const at::Tensor& prompt,
+                                  runtime::KvCache& cache,
+                                  const PrefillOptions& options) const {
   if (options.chunk_tokens <= 0) {
     throw std::invalid_argument("Decoder::prefill: chunk_tokens must be positive, found " +
                                 std::to_string(options.chunk_tokens));
   }
-  if (tokens.empty()) throw InputError("prompt", "at least one token", "none");
-  const auto num_tokens = static_cast<int64_t>(tokens.size());
-  // Both checks come before the first pass: a prompt that cannot be finished is not begun.
-  check_positions(cache.next_position() + num_tokens, impl_->position_limit);
-  check_token_ids(tokens, impl_->config.vocab_size);
+  const int64_t batch = prompt.size(0);
+  const int64_t num_tokens = prompt.size(1);
+  // All checks come before the first pass: a prompt that cannot be finished is not begun.
+  check_positions(cache.next_position() + num_tokens, position_limit);
   const ForwardGuard guard;
-  const at::Tensor ids = at::tensor(tokens, at::kLong).unsqueeze(0).to(impl_->device);
+  const at::Tensor ids = prompt.to(device);
   const bool all_rows = options.logits == LogitRows::kAll;
   at::Tensor logits;
   cache.expect_prompt(num_tokens);
@@ -206,11 +264,11 @@ at::Tensor Decoder::prefill(std::span<const int64_t> tokens,
     if (is_last) cache.expect_end_of_prompt();
     const LogitRows rows = all_rows || is_last ? options.logits : LogitRows::kNone;
     const at::Tensor chunk_logits =
-        impl_->run(ids.narrow(1, done, length), cache,
-                   {.logits = rows, .observer = options.observer, .head_mask = options.head_mask});
+        run(ids.narrow(1, done, length), cache,
+            {.logits = rows, .observer = options.observer, .head_mask = options.head_mask});
     if (all_rows && length < num_tokens) {
       if (!logits.defined()) {
-        logits = at::empty({1, num_tokens, impl_->config.vocab_size}, chunk_logits.options());
+        logits = at::empty({batch, num_tokens, config.vocab_size}, chunk_logits.options());
       }
       logits.narrow(1, done, length).copy_(chunk_logits);
     } else {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "model/config.h"
 #include "model/head_mask.h"
@@ -61,6 +62,12 @@ class Decoder {
   at::Tensor prefill(std::span<const int64_t> tokens,
                      runtime::KvCache& cache,
                      const PrefillOptions& options = {}) const;
+
+  // Prompts of different lengths side by side, padded on the left (kv_cache.h); decode steps follow
+  // with forward(). Rows of logits that belong to padding hold nothing of use.
+  at::Tensor prefill_batch(std::span<const std::vector<int64_t>> prompts,
+                           runtime::KvCache& cache,
+                           const PrefillOptions& options = {}) const;
 
   [[nodiscard]] const ModelConfig& config() const;
   [[nodiscard]] at::Device device() const;

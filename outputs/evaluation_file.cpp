@@ -23,6 +23,46 @@ void for_each_row_column(Column column) {
   column("rows/retention_of_full", &EvaluationRow::retention_of_full);
 }
 
+// Those of version 1.1.
+template <typename Column>
+void for_each_newer_row_column(Column column) {
+  column("rows/metric", &EvaluationRow::metric);
+  column("rows/compression", &EvaluationRow::compression);
+}
+
+template <typename Column>
+void for_each_newer_sample_column(Column column) {
+  column("samples/metric", &EvaluationSample::metric);
+  column("samples/compression", &EvaluationSample::compression);
+  column("samples/depth", &EvaluationSample::depth);
+  column("samples/prompt_tokens", &EvaluationSample::prompt_tokens);
+  column("samples/budget_tokens", &EvaluationSample::budget_tokens);
+}
+
+template <typename Column>
+void for_each_cost_column(const std::string& table, Column column) {
+  column(table + "first_token_seconds", &AnswerCost::first_token_seconds);
+  column(table + "prefill_peak_bytes", &AnswerCost::prefill_peak_bytes);
+  column(table + "decode_tokens_per_second", &AnswerCost::decode_tokens_per_second);
+}
+
+template <typename Record>
+void write_costs(Hdf5Writer& file, const std::string& table, const std::vector<Record>& records) {
+  std::vector<AnswerCost> costs;
+  for (const Record& record : records) costs.push_back(record.cost);
+  for_each_cost_column(
+      table, [&](const std::string& name, auto field) { write_column(file, name, costs, field); });
+}
+
+template <typename Record>
+void read_costs(const Hdf5Reader& file, const std::string& table, std::vector<Record>& records) {
+  std::vector<AnswerCost> costs(records.size());
+  for_each_cost_column(table, [&](const std::string& name, auto field) {
+    if (file.has(name)) read_column(file, name, costs, field);
+  });
+  for (size_t i = 0; i < records.size(); ++i) records[i].cost = costs[i];
+}
+
 template <typename Column>
 void for_each_sample_column(Column column) {
   column("samples/task", &EvaluationSample::task);
@@ -49,6 +89,14 @@ Evaluation read_evaluation_hdf5(const std::filesystem::path& path) {
   read_flags(file, "rows/below_floor", evaluation.rows, &EvaluationRow::below_floor);
   for_each_sample_column(
       [&](const char* name, auto field) { read_column(file, name, evaluation.samples, field); });
+  for_each_newer_row_column([&](const char* name, auto field) {
+    if (file.has(name)) read_column(file, name, evaluation.rows, field);
+  });
+  for_each_newer_sample_column([&](const char* name, auto field) {
+    if (file.has(name)) read_column(file, name, evaluation.samples, field);
+  });
+  read_costs(file, "rows/", evaluation.rows);
+  read_costs(file, "samples/", evaluation.samples);
   return evaluation;
 }
 
@@ -63,6 +111,12 @@ void write_evaluation_hdf5(const Evaluation& evaluation,
   write_flags(file, "rows/below_floor", evaluation.rows, &EvaluationRow::below_floor);
   for_each_sample_column(
       [&](const char* name, auto field) { write_column(file, name, evaluation.samples, field); });
+  for_each_newer_row_column(
+      [&](const char* name, auto field) { write_column(file, name, evaluation.rows, field); });
+  for_each_newer_sample_column(
+      [&](const char* name, auto field) { write_column(file, name, evaluation.samples, field); });
+  write_costs(file, "rows/", evaluation.rows);
+  write_costs(file, "samples/", evaluation.samples);
   write_provenance(file, evaluation.provenance);
   file.commit();
 }

@@ -11,6 +11,7 @@
 #include "outputs/input_error.h"
 #include "outputs/plan_json.h"
 #include "outputs/profile_file.h"
+#include "outputs/retained_tokens.h"
 
 namespace headscope::outputs {
 namespace fs = std::filesystem;
@@ -23,6 +24,7 @@ FileKind kind_of_format(const std::string& format) {
   if (format == kPlanFormat) return FileKind::kPlan;
   if (format == kEvaluationFormat) return FileKind::kEvaluation;
   if (format == "headscope.trace") return FileKind::kTrace;
+  if (format == kRetainedFormat) return FileKind::kRetained;
   return FileKind::kUnknown;
 }
 
@@ -190,6 +192,8 @@ std::string kind_name(FileKind kind) {
       return "evaluation";
     case FileKind::kTrace:
       return "trace";
+    case FileKind::kRetained:
+      return "retained";
     case FileKind::kRetrievalScores:
       return "retrieval_scores";
     case FileKind::kHeadOrder:

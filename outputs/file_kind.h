@@ -13,6 +13,7 @@ enum class FileKind {
   kPlan,             // ours, JSON or HDF5
   kEvaluation,       // ours, JSON or HDF5
   kTrace,            // ours: what `trace` watched
+  kRetained,         // ours: what `generate --save-retained` kept
   kRetrievalScores,  // "layer-head" -> trials, of the Retrieval_Head family
   kHeadOrder,        // layer -> query heads, best first (CompressKV)
   kLayerScore,       // data set -> one error per layer (CompressKV)
@@ -30,7 +31,7 @@ struct FileDescription {
 // formats in a version that cannot be read is still named.
 [[nodiscard]] FileDescription describe_file(const std::filesystem::path& path);
 
-// "profile", "plan", "evaluation", "trace", "model", "retrieval_scores", "head_order",
+// "profile", "plan", "evaluation", "trace", "retained", "model", "retrieval_scores", "head_order",
 // "layer_score", "duo_pattern", "torch_pickle", "unknown".
 [[nodiscard]] std::string kind_name(FileKind kind);
 

@@ -5,13 +5,12 @@
 #include <cstdio>
 #include <stdexcept>
 
-#include "outputs/canvas.h"
+#include "outputs/picture_style.h"
 
 namespace headscope::outputs {
 namespace {
 
 // All lengths are points.
-constexpr double kMargin = 24.0;
 constexpr double kGutter = 72.0;  // left of the cells: layer numbers and names of the rows below
 constexpr double kNarrowest = 440.0;
 constexpr double kWidestTitle = 720.0;
@@ -21,22 +20,9 @@ constexpr double kLegendOffset = 28.0;  // right of the colour bar
 constexpr double kSwatch = 11.0;
 constexpr double kSwatchText = kSwatch + 6.0;
 
-constexpr Colour kInk{0.13, 0.13, 0.15};
-constexpr Colour kFaintInk{0.40, 0.40, 0.43};
-constexpr Colour kPaper{1.0, 1.0, 1.0};
-constexpr Colour kUnmeasured{0.88, 0.88, 0.89};
-constexpr Colour kHatch{0.58, 0.58, 0.60};
 constexpr Colour kMark{0.84, 0.10, 0.16};
 
-const TextStyle kTitleStyle{.size = 14.0, .bold = true, .colour = kInk};
-const TextStyle kSubtitleStyle{.size = 10.0, .colour = kFaintInk};
 const TextStyle kLabelStyle{.size = 10.0, .colour = kInk};
-const TextStyle kTickStyle{.size = 8.5, .colour = kInk};
-
-TextStyle aligned(TextStyle style, Align align) {
-  style.align = align;
-  return style;
-}
 
 // Ten control values of viridis (S. van der Walt and N. Smith, 2015; public domain).
 constexpr std::array<std::array<int, 3>, 10> kViridis{{{0x44, 0x01, 0x54},
@@ -51,8 +37,7 @@ constexpr std::array<std::array<int, 3>, 10> kViridis{{{0x44, 0x01, 0x54},
                                                        {0xFD, 0xE7, 0x25}}};
 
 Colour colour_at(double position) {
-  const std::array<double, 3> rgb = sequential_colour(position);
-  return {rgb[0], rgb[1], rgb[2]};
+  return colour_from(sequential_colour(position));
 }
 
 // The smallest of 1, 2, 5 times a power of ten that is not below `step`.

@@ -112,6 +112,14 @@ std::string JsonField::describe() const {
   }
 }
 
+bool JsonField::is_null() const {
+  return value_->is_null();
+}
+
+bool JsonField::is_text() const {
+  return value_->is_string();
+}
+
 bool JsonField::has(const std::string& key) const {
   return value_->is_object() && value_->contains(key);
 }

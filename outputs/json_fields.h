@@ -26,6 +26,8 @@ class JsonField {
   JsonField(const nlohmann::json& value, std::string where)
       : value_(&value), where_(std::move(where)) {}
 
+  [[nodiscard]] bool is_null() const;
+  [[nodiscard]] bool is_text() const;
   [[nodiscard]] bool has(const std::string& key) const;                          // of an object
   [[nodiscard]] JsonField at(const std::string& key) const;                      // must be there
   [[nodiscard]] std::vector<std::pair<std::string, JsonField>> members() const;  // of an object

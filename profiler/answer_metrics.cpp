@@ -1,13 +1,29 @@
 #include "profiler/answer_metrics.h"
 
 #include <algorithm>
-#include <map>
+#include <array>
 #include <stdexcept>
+#include <utility>
+
+#include "outputs/input_error.h"
+#include "profiler/longbench_metrics.h"
 
 namespace headscope::profiler {
 namespace {
 
 using Words = std::vector<std::string>;
+
+constexpr std::array<std::pair<Metric, const char*>, 10> kNames{
+    {{Metric::kContains, "contains"},
+     {Metric::kContainsAll, "contains-all"},
+     {Metric::kExactMatch, "exact-match"},
+     {Metric::kRouge1Recall, "rouge-1"},
+     {Metric::kF1, "f1"},
+     {Metric::kRougeL, "rouge-l"},
+     {Metric::kEditSimilarity, "edit-similarity"},
+     {Metric::kClassification, "classification"},
+     {Metric::kCount, "count"},
+     {Metric::kRetrieval, "retrieval"}}};
 
 char lower(char letter) {
   return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
@@ -56,87 +72,6 @@ Words rouge_words(const std::string& text, const std::string& like) {
   return runs_of(text, is_non_ascii);
 }
 
-// LongBench's normalisation.
-Words qa_words(const std::string& text) {
-  std::string kept;
-  for (const char byte : text) {
-    const bool is_punctuation = byte > ' ' && byte < 127 && !is_ascii_word(lower(byte));
-    if (!is_punctuation) {
-      kept += byte;
-    }
-  }
-  Words words = runs_of(kept, [](char byte) { return !is_space(byte); });
-  std::erase_if(
-      words, [](const std::string& word) { return word == "a" || word == "an" || word == "the"; });
-  return words;
-}
-
-// Words that both hold, counted with repeats.
-size_t overlap(const Words& a, const Words& b) {
-  std::map<std::string, size_t> left;
-  for (const std::string& word : b) {
-    left[word] += 1;
-  }
-  size_t common = 0;
-  for (const std::string& word : a) {
-    const auto found = left.find(word);
-    if (found != left.end() && found->second > 0) {
-      found->second -= 1;
-      common += 1;
-    }
-  }
-  return common;
-}
-
-double f_measure(size_t common, size_t expected, size_t found) {
-  if (common == 0) {
-    return 0.0;
-  }
-  // 2 P R / (P + R) with P = common / found and R = common / expected.
-  return 2.0 * static_cast<double>(common) / static_cast<double>(expected + found);
-}
-
-size_t longest_common_subsequence(const Words& a, const Words& b) {
-  std::vector<size_t> row(b.size() + 1, 0);
-  for (const std::string& word : a) {
-    size_t diagonal = 0;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t above = row[j + 1];
-      row[j + 1] = word == b[j] ? diagonal + 1 : std::max(above, row[j]);
-      diagonal = above;
-    }
-  }
-  return row.back();
-}
-
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) {
-    row[j] = j;
-  }
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t above = row[j + 1];
-      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      row[j + 1] = std::min({replaced, above + 1, row[j] + 1});
-      diagonal = above;
-    }
-  }
-  return row.back();
-}
-
-// The first line that is not blank, without surrounding whitespace.
-std::string first_line(const std::string& text) {
-  const auto begin = std::find_if_not(text.begin(), text.end(), is_space);
-  auto end = std::find(begin, text.end(), '\n');
-  while (end != begin && is_space(*(end - 1))) {
-    --end;
-  }
-  return {begin, end};
-}
-
 std::string with_single_spaces(const std::string& text) {
   std::string result;
   for (const std::string& word : runs_of(text, [](char byte) { return !is_space(byte); })) {
@@ -145,18 +80,30 @@ std::string with_single_spaces(const std::string& text) {
   return result;
 }
 
-double measure(Metric metric, const std::string& answer, const std::string& response) {
-  switch (metric) {
+double measure(const TaskSample& sample, const std::string& answer, const std::string& response) {
+  switch (sample.metric) {
     case Metric::kContains:
       return contains_answer(answer, response);
+    case Metric::kExactMatch:
+      return exact_match(answer, response);
+    case Metric::kRouge1Recall:
+      return rouge1_recall(answer, response);
     case Metric::kF1:
       return token_f1(answer, response);
     case Metric::kRougeL:
       return rouge_l(answer, response);
     case Metric::kEditSimilarity:
       return edit_similarity(answer, response);
+    case Metric::kClassification:
+      return classification_score(answer, response, sample.classes);
+    case Metric::kCount:
+      return count_score(answer, response);
+    case Metric::kRetrieval:
+      return retrieval_score(answer, response);
+    case Metric::kContainsAll:
+      break;
   }
-  throw std::invalid_argument("grade_response: unknown metric");
+  throw std::invalid_argument("grade_response: not a metric of one answer");
 }
 
 }  // namespace
@@ -166,7 +113,7 @@ double rouge1_recall(const std::string& answer, const std::string& response) {
   if (expected.empty()) {
     return 0.0;
   }
-  const size_t common = overlap(expected, rouge_words(response, answer));
+  const size_t common = num_common_words(expected, rouge_words(response, answer));
   return static_cast<double>(common) / static_cast<double>(expected.size());
 }
 
@@ -177,34 +124,47 @@ double contains_answer(const std::string& answer, const std::string& response) {
   return is_there ? 1.0 : 0.0;
 }
 
-double token_f1(const std::string& answer, const std::string& response) {
-  const Words expected = qa_words(answer);
-  const Words found = qa_words(response);
-  return f_measure(overlap(expected, found), expected.size(), found.size());
-}
-
-double rouge_l(const std::string& answer, const std::string& response) {
-  const Words expected = rouge_words(answer, answer);
-  const Words found = rouge_words(response, answer);
-  return f_measure(longest_common_subsequence(expected, found), expected.size(), found.size());
-}
-
-double edit_similarity(const std::string& answer, const std::string& response) {
-  const std::string expected = first_line(answer);
-  const std::string found = first_line(response);
-  const size_t longer = std::max(expected.size(), found.size());
-  if (longer == 0) {
+double contains_all(const std::vector<std::string>& answers, const std::string& response) {
+  if (answers.empty()) {
     return 0.0;
   }
-  return 1.0 - static_cast<double>(edit_distance(expected, found)) / static_cast<double>(longer);
+  double held = 0.0;
+  for (const std::string& answer : answers) {
+    held += contains_answer(answer, response);
+  }
+  return held / static_cast<double>(answers.size());
 }
 
 double grade_response(const TaskSample& sample, const std::string& response) {
+  const std::string graded = sample.grades_first_line ? first_response_line(response) : response;
+  if (sample.metric == Metric::kContainsAll) {
+    return contains_all(sample.accepted, graded);
+  }
   double best = 0.0;
   for (const std::string& answer : sample.accepted) {
-    best = std::max(best, measure(sample.metric, answer, response));
+    best = std::max(best, measure(sample, answer, graded));
   }
   return best;
+}
+
+std::string name_of(Metric metric) {
+  for (const auto& [known, name] : kNames) {
+    if (known == metric) {
+      return name;
+    }
+  }
+  throw std::invalid_argument("name_of: unknown metric");
+}
+
+Metric metric_from_name(const std::string& name, const std::string& where) {
+  std::string names;
+  for (const auto& [metric, known] : kNames) {
+    if (known == name) {
+      return metric;
+    }
+    names += (names.empty() ? "" : ", ") + std::string(known);
+  }
+  throw InputError(where, "one of " + names, "\"" + name + "\"");
 }
 
 }  // namespace headscope::profiler

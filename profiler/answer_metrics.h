@@ -1,4 +1,5 @@
-// How right an answer is, 0..1, in the measures the papers use.
+// How right an answer is, 0..1: the measures of needle tests, and a sample's own metric.
+// LongBench's measures are in longbench_metrics.h.
 #pragma once
 
 #include <string>
@@ -17,17 +18,12 @@ namespace headscope::profiler {
 // 1 where the response holds the answer (ASCII case ignored, runs of whitespace equal), else 0.
 [[nodiscard]] double contains_answer(const std::string& answer, const std::string& response);
 
-// Token F1 as LongBench's qa_f1_score (arXiv 2308.14508): lower case, ASCII punctuation and the
-// articles a, an, the dropped, split at whitespace.
-[[nodiscard]] double token_f1(const std::string& answer, const std::string& response);
+// Share of the answers that the response holds, as contains_answer: RULER's string_match_all
+// (arXiv 2404.06654). 0 where there are none.
+[[nodiscard]] double contains_all(const std::vector<std::string>& answers,
+                                  const std::string& response);
 
-// F-measure of the longest common subsequence of words (ROUGE-L, Lin 2004).
-[[nodiscard]] double rouge_l(const std::string& answer, const std::string& response);
-
-// 1 - edit distance / longer length, of the first non-empty lines, in bytes.
-[[nodiscard]] double edit_similarity(const std::string& answer, const std::string& response);
-
-// The sample's own metric against the best of its accepted answers.
+// The sample's own metric, against the best of its accepted answers where that makes sense.
 [[nodiscard]] double grade_response(const TaskSample& sample, const std::string& response);
 
 }  // namespace headscope::profiler

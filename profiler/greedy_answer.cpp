@@ -63,6 +63,21 @@ int64_t greedy_choice(const at::Tensor& logits) {
   return logits.reshape({-1}).argmax().item<int64_t>();
 }
 
+at::Tensor read_further(const MeasuredModel& model,
+                        std::span<const int64_t> tokens,
+                        runtime::KvCache& cache,
+                        int64_t chunk_tokens) {
+  at::Tensor logits;
+  for (size_t at = 0; at < tokens.size();) {
+    const auto pass =
+        tokens.subspan(at, std::min(tokens.size() - at, static_cast<size_t>(chunk_tokens)));
+    const at::Tensor ids = at::tensor(at::ArrayRef<int64_t>(pass.data(), pass.size()), at::kLong);
+    logits = model.decoder.forward(ids.unsqueeze(0), cache);
+    at += pass.size();
+  }
+  return logits;
+}
+
 AnswerEnd decode_greedily(const MeasuredModel& model,
                           runtime::KvCache& cache,
                           int64_t first_token,

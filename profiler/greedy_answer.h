@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,13 @@ class AnswerEnd {
 
 // The most likely next token, first of equals, from logits [..., vocab].
 [[nodiscard]] int64_t greedy_choice(const at::Tensor& logits);
+
+// Reads tokens after those that the cache holds, `chunk_tokens` a pass, and returns the logits of
+// the last, [1, 1, vocab]. The cache is not told that a prompt ends: what it judges keys by stays.
+[[nodiscard]] at::Tensor read_further(const MeasuredModel& model,
+                                      std::span<const int64_t> tokens,
+                                      runtime::KvCache& cache,
+                                      int64_t chunk_tokens);
 
 // Goes on from `first_token`, which was emitted but did not yet go through the
 // model. Stops early at the model's last position. A `head_mask` must be that of the prompt's pass.

@@ -86,7 +86,7 @@ void add_notes(const std::vector<std::string>& notes, BudgetPlan& plan) {
 
 // Selector heads: per layer, or per KV head where every one of them ranks for itself.
 void add_selectors(const HeadProfile& profile, const MethodOptions& options, BudgetPlan& plan) {
-  Selectors selectors = pick_selectors(profile, options);
+  Selectors selectors = options.selectors ? *options.selectors : pick_selectors(profile, options);
   plan.selector_heads = std::move(selectors.heads);
   add_notes(selectors.notes, plan);
 }

@@ -14,14 +14,25 @@
 
 namespace headscope::profiler {
 
+// The heads of every layer that choose its keys, and what is to be said of them.
+struct Selectors {
+  std::vector<std::vector<int64_t>> heads;  // [num_layers][>= 1]
+  std::vector<std::string> notes;
+};
+
 struct MethodOptions {
   std::string score = "srh";   // which score picks the selector heads
   int64_t selector_heads = 4;  // per layer, 1..num_query_heads
   // Instead of a fixed number: the heads whose score's lower confidence bound exceeds this
   // (analysis/selector_heads.h).
   std::optional<double> selector_threshold;
-  std::string head_score;  // which score shares budgets out (headkv); empty = `score`
-  std::string curves;      // which error curves; empty = the only ones there are
+  // Layers in which no head is known to retrieve (analysis/retrieval_verdict.h) choose by all of
+  // their heads; all layers, where the model does not retrieve. Where the profile cannot tell, and
+  // with false, as published: the best selector_heads of every layer, whatever they are worth.
+  bool fallback = true;
+  std::optional<Selectors> selectors;  // chosen before (pick_selectors); then nothing above is read
+  std::string head_score;              // which score shares budgets out (headkv); empty = `score`
+  std::string curves;                  // which error curves; empty = the only ones there are
   analysis::ErrorSteps error_steps = analysis::ErrorSteps::kSummed;
   int64_t error_budget = 32;  // tokens at which layer errors are read (compresskv)
   HeadMatrix gates;           // [num_layers, num_kv_heads] (gates)

@@ -34,7 +34,7 @@ CheckedPrompt check_prompt(const MeasuredModel& model,
                            const TrajectoryOptions& options) {
   AnswerTrajectory trajectory(model, sample, options);
   const AnswerLimits limits{.max_tokens = sample.max_new_tokens,
-                            .stop_at_newline = sample.metric != Metric::kRougeL};
+                            .stop_at_newline = sample.stop_at_newline};
   CheckedPrompt prompt;
   prompt.task = sample.task;
   prompt.sample = sample.sample;

@@ -4,8 +4,10 @@
 
 #include "analysis/curve_statistics.h"
 #include "analysis/head_ranking.h"
+#include "analysis/retrieval_verdict.h"
 #include "analysis/selector_heads.h"
 #include "outputs/input_error.h"
+#include "profiler/option_check.h"
 
 namespace headscope::profiler {
 namespace {
@@ -88,6 +90,25 @@ std::vector<std::vector<int64_t>> best_of_groups(const HeadMatrix& mean,
   return layers;
 }
 
+// Layers in which no head is known to retrieve choose by all of their heads.
+void fall_back(const HeadProfile& profile, const HeadMatrix& mean, Selectors& chosen) {
+  analysis::VerdictOptions options;
+  options.mix = analysis::family_mix_of(profile.provenance);
+  const analysis::RetrievalVerdict verdict = analysis::judge_retrieval(profile, options);
+  if (verdict.selector_fallback.empty()) return;
+  const auto all = analysis::rank_heads_per_layer(mean);
+  for (const int64_t layer : verdict.selector_fallback) {
+    chosen.heads[static_cast<size_t>(layer)] = all[static_cast<size_t>(layer)];
+  }
+  const std::string layers = "layers " + join_values(verdict.selector_fallback);
+  chosen.notes.push_back(verdict.model_retrieves
+                             ? "no head is known to retrieve in " + layers +
+                                   ": all of their heads choose the keys"
+                             : "the model is not known to have retrieval heads: all heads of " +
+                                   layers + " choose the keys");
+  chosen.notes.back() += " (--no-fallback keeps the best few, as published)";
+}
+
 }  // namespace
 
 std::vector<std::string> add_measurements(const HeadProfile& profile,
@@ -133,11 +154,16 @@ Selectors pick_selectors(const HeadProfile& profile, const MethodOptions& option
                      "Use shorter contexts or needles with an answer prefix.");
   }
   if (options.selector_threshold) return sure_heads(profile, options);
+  const ModelShape& shape = profile.model.shape;
+  Selectors chosen;
   if (options.selection.index_sets == IndexSets::kKvHead) {
-    return {best_of_groups(mean, profile.model.shape, options.selector_heads), {}};
+    chosen.heads = best_of_groups(mean, shape, options.selector_heads);
+  } else {
+    chosen.heads = analysis::top_heads_per_layer(
+        mean, std::min(options.selector_heads, shape.num_query_heads));
   }
-  const int64_t count = std::min(options.selector_heads, profile.model.shape.num_query_heads);
-  return {analysis::top_heads_per_layer(mean, count), {}};
+  if (options.fallback) fall_back(profile, mean, chosen);
+  return chosen;
 }
 
 }  // namespace headscope::profiler

@@ -16,11 +16,6 @@ std::vector<std::string> add_measurements(const HeadProfile& profile,
                                           const MethodOptions& options,
                                           analysis::AllocatorInput& input);
 
-struct Selectors {
-  std::vector<std::vector<int64_t>> heads;  // [num_layers][>= 1]
-  std::vector<std::string> notes;
-};
-
 // The heads of every layer that choose its keys; where every KV head has a ranking of its own
 // (selection.index_sets), each group's best. InputError: no such score, no successful probe.
 [[nodiscard]] Selectors pick_selectors(const HeadProfile& profile, const MethodOptions& options);

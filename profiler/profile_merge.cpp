@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "analysis/stop_rule.h"
 #include "outputs/input_error.h"
 #include "outputs/model_match.h"
 #include "profiler/trial_table.h"
@@ -153,7 +154,9 @@ Provenance common_provenance(const std::vector<NamedProfile>& profiles) {
     common.seconds += each.profile.provenance.seconds;
     names += (names.empty() ? "" : ",") + each.name;
     std::erase_if(common.options, [&](const auto& option) {
-      return option_of(each.profile, option.first) != option.second;
+      // Until a rule stopped: true of each in its own order of probes, not of all of them.
+      return option_of(each.profile, option.first) != option.second ||
+             option.first.rfind(analysis::kStopOptionPrefix, 0) == 0;
     });
   }
   common.options["merged"] = names;

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <set>
+#include <span>
 #include <stdexcept>
 
 #include "outputs/input_error.h"
 #include "profiler/answer_metrics.h"
 #include "profiler/option_check.h"
 #include "profiler/probe_reader.h"
+#include "profiler/probe_rounds.h"
 #include "profiler/probe_schedule.h"
 #include "profiler/repeat_reader.h"
 #include "profiler/scorer_registry.h"
@@ -18,6 +21,8 @@ namespace headscope::profiler {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr const char* kStop = "stop";
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -47,6 +52,7 @@ Provenance complete_provenance(Provenance provenance, const ProfileOptions& opti
   stored["extra_answer_tokens"] = std::to_string(options.extra_answer_tokens);
   stored[analysis::kFamilyMixOption] = analysis::format_family_mix(options.mix);
   stored["chunk_tokens"] = std::to_string(options.chunk_tokens);
+  if (options.until_stable) analysis::describe_stop(*options.until_stable, provenance);
   return provenance;
 }
 
@@ -79,27 +85,31 @@ class Run {
   // False where it was interrupted.
   bool finish_all() {
     if (!take_up()) return false;
-    const std::vector<WorkUnit> units = schedule_probes(probes_);
     progress_.begin("probes", static_cast<int64_t>(probes_.size()));
     report_progress();
-    const std::string counter = scope_ + "units";
-    for (;;) {
-      const int64_t next = ranks_.draw(counter);
-      if (next >= static_cast<int64_t>(units.size())) break;
-      if (progress_.interrupted()) return false;
-      finish_unit(units[static_cast<size_t>(next)]);
+    if (!options_.until_stable) return finish_round(probes_.size());
+    for (const size_t end : round_ends(probes_.size(), *options_.until_stable)) {
+      if (!finish_round(end)) return false;
+      const auto word = ranks_.agree(scope_ + "stop " + std::to_string(end),
+                                     ranks_.rank() == 0 ? judge_round() : "", cancelled_);
+      if (!word) return false;
+      if (*word == kStop) break;
     }
-    if (!ranks_.meet(scope_ + "finished", cancelled_)) return false;
-    if (ranks_.size() > 1 && ranks_.rank() == 0) trials_ = log_->read(run_);
     return true;
   }
 
-  [[nodiscard]] int64_t num_resumed() const { return num_resumed_; }
+  [[nodiscard]] const std::optional<analysis::StopDecision>& stop() const { return stop_; }
+
+  // How many of the probes that were put came from the log.
+  [[nodiscard]] int64_t num_resumed() const {
+    return std::count_if(addresses_.begin(), addresses_.begin() + std::ssize(put()),
+                         [&](const std::string& address) { return resumed_.count(address) > 0; });
+  }
 
   // What is known, in the order of the probes.
   [[nodiscard]] HeadProfile profile() const {
     std::vector<TrialOfProbe> done;
-    for (size_t i = 0; i < probes_.size(); ++i) done.push_back({&probes_[i], trial_of(i)});
+    for (size_t i = 0; i < put().size(); ++i) done.push_back({&probes_[i], trial_of(i)});
     return profile_of_trials(done, model_.identity, options_.scores, options_.success_threshold,
                              options_.mix);
   }
@@ -120,8 +130,58 @@ class Run {
     if (ranks_.rank() == 0) read();
     if (!ranks_.meet(scope_ + "log", cancelled_)) return false;
     if (ranks_.rank() != 0) read();
-    for (size_t i = 0; i < probes_.size(); ++i) num_resumed_ += trial_of(i) != nullptr ? 1 : 0;
+    for (size_t i = 0; i < probes_.size(); ++i) {
+      if (trial_of(i) != nullptr) resumed_.insert(addresses_[i]);
+    }
     return true;
+  }
+
+  // The probes that the rounds have reached: of the open-ended run the first so many.
+  [[nodiscard]] std::span<const Probe> put() const { return {probes_.data(), num_put_}; }
+
+  // Puts the probes up to `end`; from here on rank 0 knows all of their trials.
+  bool finish_round(size_t end) {
+    const size_t begin = num_put_;
+    num_put_ = end;
+    const std::vector<WorkUnit> units =
+        schedule_probes({probes_.begin() + static_cast<std::ptrdiff_t>(begin),
+                         probes_.begin() + static_cast<std::ptrdiff_t>(end)});
+    const std::string round = scope_ + std::to_string(end) + "/";
+    for (;;) {
+      const int64_t next = ranks_.draw(round + "units");
+      if (next >= static_cast<int64_t>(units.size())) break;
+      if (progress_.interrupted()) return false;
+      WorkUnit unit = units[static_cast<size_t>(next)];
+      for (size_t& index : unit) index += begin;
+      finish_unit(unit);
+    }
+    // Other machines see what they share a folder for only once it is on the disk.
+    if (ranks_.size() > 1) log_->sync();
+    if (!ranks_.meet(round + "finished", cancelled_)) return false;
+    if (ranks_.size() > 1 && ranks_.rank() == 0) take_all();
+    return true;
+  }
+
+  void take_all() {
+    trials_ = log_->read(run_);
+    const auto known = [&](const std::string& address) { return trials_.count(address) > 0; };
+    const auto end = addresses_.begin() + static_cast<std::ptrdiff_t>(num_put_);
+    const auto found = std::count_if(addresses_.begin(), end, known);
+    if (static_cast<size_t>(found) < num_put_) {
+      throw InputError(log_->path(), "the trials of all " + std::to_string(num_put_) + " probes",
+                       "those of " + std::to_string(found) + " in the files beside it",
+                       "All ranks need the same command, and an --out in a folder that all of "
+                       "their machines share.");
+    }
+  }
+
+  std::string judge_round() {
+    analysis::StopOptions options = *options_.until_stable;
+    options.mix = options_.mix;
+    stop_ = analysis::decide_stop(profile(), options);
+    if (stop_->stop) return kStop;
+    progress_.message(stop_->reason);
+    return "go on";
   }
 
   void finish_unit(const WorkUnit& unit) {
@@ -180,7 +240,9 @@ class Run {
     return trial;
   }
 
-  void report_progress() { progress_.advance(num_resumed_ + ranks_.drawn(scope_ + "done")); }
+  void report_progress() {
+    progress_.advance(std::ssize(resumed_) + ranks_.drawn(scope_ + "done"));
+  }
 
   const MeasuredModel& model_;
   const std::vector<Probe>& probes_;
@@ -195,7 +257,9 @@ class Run {
   TrialRun run_;
   std::vector<std::string> addresses_;   // of the probes
   std::map<std::string, Trial> trials_;  // by address; also ones of no probe of this run
-  int64_t num_resumed_ = 0;
+  std::set<std::string> resumed_;        // addresses of probes that the log held at first
+  size_t num_put_ = 0;
+  std::optional<analysis::StopDecision> stop_;
   Clock::time_point synced_ = Clock::now();
 };
 
@@ -241,6 +305,7 @@ ProfileOutcome profile_heads(const MeasuredModel& model,
   outcome.complete = run.finish_all();
   // From here on nothing touches the model: the profile is only numbers.
   outcome.num_resumed = run.num_resumed();
+  outcome.stop = run.stop();
   outcome.profile = run.profile();
   outcome.profile.provenance = complete_provenance(provenance, options);
   outcome.profile.provenance.seconds = seconds_since(started);

@@ -11,10 +11,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "analysis/probe_samples.h"
+#include "analysis/stop_rule.h"
 #include "outputs/head_profile.h"
 #include "profiler/head_scorer.h"
 #include "profiler/measured_model.h"
@@ -50,15 +52,20 @@ struct ProfileOptions {
   bool reuse_prefixes = true;        // keep what two prompts share, whole chunks (same result)
   bool batch_questions = true;       // ask questions of one context in one pass (same result)
   double save_every_seconds = 30.0;  // > 0: how much work a power cut may cost
+  // Probes are put in rounds (probe_rounds.h) until this rule stops: those given are the most, in
+  // the order in which they are put, which must follow neither needles nor families. `mix` is the
+  // one above.
+  std::optional<analysis::StopOptions> until_stable;
 
   // InputError names the option, its range and what was given.
   void validate(const ModelShape& shape) const;
 };
 
 struct ProfileOutcome {
-  HeadProfile profile;      // probes in the order given; those not reached are absent
-  bool complete = false;    // false: interrupted, the log holds what was done
-  int64_t num_resumed = 0;  // probes taken from the log
+  HeadProfile profile;    // probes in the order given; those not reached are absent
+  bool complete = false;  // false: interrupted, the log holds what was done
+  std::optional<analysis::StopDecision> stop;  // the rule's last, of rank 0
+  int64_t num_resumed = 0;                     // probes taken from the log
 };
 
 // Runs every probe whose trial the log does not hold yet; each goes to the log the moment it is

@@ -75,6 +75,13 @@ std::optional<TokenSpan> covering_tokens(const model::Encoding& encoding,
   return span;
 }
 
+int64_t tokens_before(const model::Encoding& encoding, int64_t byte) {
+  const auto later =
+      std::find_if(encoding.offsets.begin(), encoding.offsets.end(),
+                   [byte](const model::ByteSpan& token) { return token.end > byte; });
+  return later - encoding.offsets.begin();
+}
+
 PromptWriter::PromptWriter(const model::Tokenizer& tokenizer,
                            model::ChatTemplate chat,
                            FormatChoice choice)

@@ -23,6 +23,9 @@ enum class FormatChoice { kAuto, kChat, kRaw };
 [[nodiscard]] std::optional<TokenSpan> covering_tokens(const model::Encoding& encoding,
                                                        const model::ByteSpan& range);
 
+// How many of the first tokens lie wholly before byte `byte` of the text.
+[[nodiscard]] int64_t tokens_before(const model::Encoding& encoding, int64_t byte);
+
 struct PromptText {
   std::string text;         // the whole prompt, template and special tokens spelled out
   model::ByteSpan context;  // where the context stands in it
@@ -38,6 +41,7 @@ class PromptWriter {
                FormatChoice choice = FormatChoice::kAuto);
 
   [[nodiscard]] const std::string& format_name() const { return format_name_; }  // "chat:chatml"
+  [[nodiscard]] bool is_chat() const { return is_chat_; }
   [[nodiscard]] const std::string& note() const { return note_; }  // why this format, in words
   [[nodiscard]] const model::Tokenizer& tokenizer() const { return *tokenizer_; }
 

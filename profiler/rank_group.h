@@ -6,12 +6,21 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 namespace headscope::profiler {
 
+// Another process of the run, or the store that they share, is gone: this one cannot end the run.
+// What it finished is saved.
+class RankLost : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 using Cancelled = std::function<bool()>;  // asked while waiting
 
+// Every function but rank() and size() throws RankLost.
 class RankGroup {
  public:
   virtual ~RankGroup() = default;

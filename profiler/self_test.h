@@ -27,6 +27,7 @@ namespace headscope::profiler {
 // The ops of kernels/ops.h, by their names there.
 struct KernelDoor {
   decltype(&kernels::causal_attention) causal_attention = &kernels::causal_attention;
+  decltype(&kernels::full_attention) full_attention = &kernels::full_attention;
   decltype(&kernels::ragged_attention) ragged_attention = &kernels::ragged_attention;
   decltype(&kernels::window_importance) window_importance = &kernels::window_importance;
   decltype(&kernels::span_attention) span_attention = &kernels::span_attention;
@@ -34,6 +35,7 @@ struct KernelDoor {
   decltype(&kernels::attention_received) attention_received = &kernels::attention_received;
   decltype(&kernels::select_retained) select_retained = &kernels::select_retained;
   decltype(&kernels::compact_kv) compact_kv = &kernels::compact_kv;
+  decltype(&kernels::compact_layer_kv) compact_layer_kv = &kernels::compact_layer_kv;
   decltype(&kernels::error_curve) error_curve = &kernels::error_curve;
 };
 

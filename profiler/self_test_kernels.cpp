@@ -91,6 +91,20 @@ Measurement check_causal_attention(const Case& c) {
       [&] { return with_lse(reference_output(logits(), c.v), logits().logsumexp({-1})); });
 }
 
+Measurement check_full_attention(const Case& c) {
+  // Rows behind all keys see them all.
+  const auto logits = [&] { return reference_logits(c.q, c.k, c.scale, kNumKeys); };
+  return c.compare(
+      std::max(c.output_bound(), c.rounding.logit + c.rounding.weight),
+      [&](const KernelDoor& door, at::Device device) {
+        const auto got =
+            door.full_attention(c.q.unsqueeze(0).to(device), c.k.unsqueeze(0).to(device),
+                                c.v.unsqueeze(0).to(device), c.scale);
+        return with_lse(got.z[0], got.lse[0]);
+      },
+      [&] { return with_lse(reference_output(logits(), c.v), logits().logsumexp({-1})); });
+}
+
 // The first KV head keeps all keys, the second the last third of them.
 Measurement check_ragged_attention(const Case& c) {
   const int64_t dropped = 2 * kNumKeys / 3;
@@ -230,6 +244,31 @@ Measurement check_compact_kv(const Case& c) {
       });
 }
 
+// The first KV head keeps every other key, the second the first three.
+Measurement check_compact_layer_kv(const Case& c) {
+  const std::vector<at::Tensor> positions{at::arange(3, kNumKeys, 2), at::arange(3)};
+  const std::vector<int64_t> offset{5, kNumKeys};
+  return c.compare(
+      0.0,
+      [&](const KernelDoor& door, at::Device device) {
+        std::vector<at::Tensor> there;
+        for (const at::Tensor& rows : positions) there.push_back(rows.to(device));
+        const at::Tensor target =
+            at::zeros({kNumKeys + 3, c.k.size(2)}, c.k.options().device(device));
+        door.compact_layer_kv(c.k.unsqueeze(0).to(device), there, target, offset);
+        return target.to(at::kFloat);
+      },
+      [&] {
+        const at::Tensor target = at::zeros({kNumKeys + 3, c.k.size(2)});
+        for (int64_t h = 0; h < kNumKvHeads; ++h) {
+          const at::Tensor& rows = positions[static_cast<size_t>(h)];
+          target.narrow(0, offset[static_cast<size_t>(h)], rows.size(0))
+              .copy_(c.k[h].index_select(0, rows));
+        }
+        return target;
+      });
+}
+
 Measurement check_error_curve(const Case& c) {
   const int64_t tail_begin = 250;
   const at::Tensor order = c.normal({kNumKvHeads, tail_begin})
@@ -254,6 +293,7 @@ struct OpCheck {
 // A new op of kernels/ops.h: its function above, and its line here.
 constexpr OpCheck kOps[] = {
     {"causal_attention", check_causal_attention},
+    {"full_attention", check_full_attention},
     {"ragged_attention", check_ragged_attention},
     {"window_importance", check_window_importance},
     {"span_attention", check_span_attention},
@@ -261,6 +301,7 @@ constexpr OpCheck kOps[] = {
     {"attention_received", check_attention_received},
     {"select_retained", check_select_retained, /*every_dtype=*/false},
     {"compact_kv", check_compact_kv},
+    {"compact_layer_kv", check_compact_layer_kv},
     {"error_curve", check_error_curve},
 };
 

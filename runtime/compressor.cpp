@@ -4,17 +4,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
 #include "outputs/input_error.h"
 #include "outputs/plan_json.h"
-#include "runtime/compensation.h"
-#include "runtime/policies/window_rule.h"
+#include "runtime/layer_eviction.h"
 
 namespace headscope::runtime {
 
 namespace {
+
+// Far above any length, far below overflow when a budget is added.
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max() / 4;
 
 // The plan's policy, once the plan is known to hold all that the policy needs.
 const EvictionPolicy& usable_policy(const BudgetPlan& plan) {
@@ -31,129 +34,50 @@ const EvictionPolicy& usable_policy(const BudgetPlan& plan) {
   return policy;
 }
 
-bool keeps_everything(const EvictionPolicy& policy,
-                      const std::vector<int64_t>& budget_tokens,
-                      int64_t num_keys) {
-  return !policy.evicts || std::all_of(budget_tokens.begin(), budget_tokens.end(),
-                                       [&](int64_t budget) { return budget >= num_keys; });
+// Most tokens of each KV head of a layer: its budget, but not below `least`, and `more` on top.
+std::vector<int64_t> limits(const BudgetPlan& plan, int64_t layer, int64_t least, int64_t more) {
+  std::vector<int64_t> tokens = plan.budget_tokens[static_cast<size_t>(layer)];
+  for (int64_t& budget : tokens) {
+    budget = std::max(budget, least) + more;
+  }
+  return tokens;
 }
 
-void check_window(const EvictionPolicy& policy,
-                  const FullKvCache::Window& window,
-                  int64_t num_keys,
-                  int64_t rows) {
-  if (policy.judges_by_prompt && (!window.received.defined() || window.end != num_keys)) {
-    throw std::invalid_argument(
-        "compress: expected the attention received from the whole prompt "
-        "(FullKvCacheOptions::sums_attention, nothing appended after the prompt), found none");
+void require_held_keys(const EvictionPolicy& policy, const std::string& what) {
+  if (!judges_by_held_keys(policy)) {
+    throw InputError(what, "a method that judges every KV head by the keys it holds",
+                     std::string(policy.name),
+                     "It judges the whole prompt, all heads together or by a sum of what it "
+                     "dropped: leave this option out, or choose another method.");
   }
-  if (!policy.judges_by_window || rows == 0) {
+}
+
+void check_options(const CompressorOptions& options, const EvictionPolicy& policy) {
+  if (options.prefill_tokens < 0) {
+    throw InputError("prefill tokens", "0 or more tokens", std::to_string(options.prefill_tokens));
+  }
+  if (options.decode_tokens < 0) {
+    throw InputError("decode tokens", "0 or more tokens", std::to_string(options.decode_tokens));
+  }
+  if (options.drift_sentinels < 0) {
+    throw InputError("drift sentinels", "0 or more KV heads",
+                     std::to_string(options.drift_sentinels));
+  }
+  if (!policy.evicts) {
     return;
   }
-  const int64_t remembered = window.q.defined() ? window.q.size(2) : 0;
-  if (window.end != num_keys || remembered < rows) {
-    throw std::invalid_argument(
-        "compress: expected the queries of the prompt's last " + std::to_string(rows) +
-        " tokens (FullKvCacheOptions::window_tokens, nothing appended after the prompt), found " +
-        std::to_string(remembered) + " that end at token " + std::to_string(window.end) + " of " +
-        std::to_string(num_keys));
+  if (options.prefill_tokens > 0) {
+    require_held_keys(policy, "prefill tokens");
   }
-}
-
-// Keys that the layer's next query can see: all of them without a sliding window.
-int64_t num_visible(const FullKvCache::Window& window, int64_t num_keys) {
-  return window.attention_window > 0 ? std::min(num_keys, window.attention_window - 1) : num_keys;
-}
-
-// What the policy may look at of one layer: of a sliding window's layer what its next query sees.
-LayerEvidence evidence_of(const EvictionPolicy& policy,
-                          const BudgetPlan& plan,
-                          const FullKvCache& full,
-                          int64_t layer) {
-  const at::Tensor keys = full.keys(layer);
-  const FullKvCache::Window& window = full.window(layer);
-  const int64_t num_keys = keys.size(2);
-  const int64_t visible = num_visible(window, num_keys);
-  const std::vector<int64_t>& budgets = plan.budget_tokens[static_cast<size_t>(layer)];
-  // Where heads compete, all rows of the window may judge.
-  const int64_t rows = policy.scope == BudgetScope::kKvHead
-                           ? judging_rows(budgets, visible, plan.selection)
-                           : std::min(visible, plan.selection.observation_window);
-  check_window(policy, window, num_keys, rows);
-  LayerEvidence evidence{.layer = layer,
-                         .window_q = window.q,
-                         .window_lse = window.lse,
-                         .received = {},
-                         .k = keys.narrow(/*dim=*/2, num_keys - visible, visible),
-                         .scale = window.scale,
-                         .attention_window = window.attention_window,
-                         .budget_tokens = budgets,
-                         .selector_heads = {},
-                         .selection = plan.selection};
-  if (window.received.defined()) {
-    evidence.received = window.received.narrow(/*dim=*/2, num_keys - visible, visible);
+  if (options.decode_tokens > 0) {
+    require_held_keys(policy, "decode tokens");
   }
-  if (!plan.selector_heads.empty()) {
-    evidence.selector_heads = plan.selector_heads[static_cast<size_t>(layer)];
+  if (options.compress_turns) {
+    require_held_keys(policy, "compressing turns");
   }
-  return evidence;
-}
-
-RaggedLayer apply(const EvictionPolicy& policy,
-                  const FullKvCache& full,
-                  const LayerEvidence& evidence,
-                  const RetainedPositions& retained) {
-  const at::Tensor values = full.values(evidence.layer);
-  const int64_t visible = evidence.k.size(2);
-  const int64_t first = values.size(2) - visible;
-  const at::Tensor visible_values = values.narrow(/*dim=*/2, first, visible);
-  RaggedLayer layer(evidence.k, visible_values, retained, first);
-  if (is_compensated(policy, evidence)) {
-    layer.set_compensation(compensate(evidence.k, visible_values, retained));
+  if (options.drift_sentinels > 0) {
+    require_held_keys(policy, "drift sentinels");
   }
-  return layer;
-}
-
-// One layer after eviction.
-RaggedLayer evict(const EvictionPolicy& policy,
-                  const BudgetPlan& plan,
-                  const FullKvCache& full,
-                  int64_t layer) {
-  const LayerEvidence evidence = evidence_of(policy, plan, full, layer);
-  return apply(policy, full, evidence, policy.retain(evidence));
-}
-
-bool keeps_all_keys(const RetainedPositions& retained, int64_t num_keys) {
-  return std::all_of(retained.begin(), retained.end(),
-                     [&](const at::Tensor& row) { return row.numel() == num_keys; });
-}
-
-// All layers after eviction; none where a layer keeps everything.
-std::vector<std::optional<RaggedLayer>> evict_together(const EvictionPolicy& policy,
-                                                       const BudgetPlan& plan,
-                                                       const FullKvCache& full) {
-  std::vector<LayerEvidence> layers;
-  for (int64_t layer = 0; layer < full.num_layers(); ++layer) {
-    layers.push_back(evidence_of(policy, plan, full, layer));
-  }
-  const std::vector<RetainedPositions> retained = policy.retain_model(layers);
-  std::vector<std::optional<RaggedLayer>> evicted(layers.size());
-  for (size_t layer = 0; layer < layers.size(); ++layer) {
-    if (!keeps_all_keys(retained[layer], full.keys(layers[layer].layer).size(2))) {
-      evicted[layer].emplace(apply(policy, full, layers[layer], retained[layer]));
-    }
-  }
-  return evicted;
-}
-
-bool keeps_everything(const EvictionPolicy& policy, const BudgetPlan& plan, int64_t num_keys) {
-  return std::all_of(
-      plan.budget_tokens.begin(), plan.budget_tokens.end(),
-      [&](const std::vector<int64_t>& layer) { return keeps_everything(policy, layer, num_keys); });
-}
-
-bool evicts_together(const EvictionPolicy& policy, const BudgetPlan& plan, int64_t num_keys) {
-  return policy.scope == BudgetScope::kModel && !keeps_everything(policy, plan, num_keys);
 }
 
 }  // namespace
@@ -165,73 +89,162 @@ FullKvCacheOptions full_cache_options(const BudgetPlan& plan) {
           .sums_attention = policy.judges_by_prompt};
 }
 
-CompressingKvCache::CompressingKvCache(BudgetPlan plan)
+CompressingKvCache::CompressingKvCache(BudgetPlan plan, const CompressorOptions& options)
     : plan_(std::move(plan)),
+      options_(options),
       policy_(usable_policy(plan_)),
-      full_(plan_.model.shape.num_layers, full_cache_options(plan_)) {}
+      window_tokens_(std::max<int64_t>(1, plan_.selection.observation_window)),
+      full_(plan_.model.shape.num_layers, full_cache_options(plan_)),
+      windows_(static_cast<size_t>(plan_.model.shape.num_layers)) {
+  check_options(options_, policy_);
+}
 
 LayerAttention CompressingKvCache::attend(const LayerStep& step) {
-  if (is_compressed()) {
-    return ragged_->attend(step);
+  if (step.layer == 0 && ragged_ == nullptr) {
+    const int64_t num_keys = full_.next_position() + step.k.size(2);
+    leaving_full_ =
+        prompt_ends_ || (options_.prefill_tokens > 0 && num_keys > options_.prefill_tokens);
   }
-  LayerAttention attention = full_.attend(step);
-  if (evicting_) {
-    evict_layer(step.layer);
+  LayerAttention attention;
+  if (ragged_ == nullptr || leaving_full_) {
+    attention = full_.attend(step);
+    if (leaving_full_) {
+      leave_full(step.layer);
+    }
+  } else {
+    attention = ragged_->attend(step);
+    if (watch_) {
+      watch_->see_pass(step, attention, prompt_over_);
+    }
+    const Allowance allowed = allowance();
+    if (allowed.evicts) {
+      QueryWindow& window = windows_[static_cast<size_t>(step.layer)];
+      window.remember(step, attention, window_tokens_, ragged_->layer_end(step.layer));
+      shrink(step.layer, allowed);
+    }
+  }
+  if (step.layer == full_.num_layers() - 1) {
+    end_pass();
   }
   return attention;
 }
 
-void CompressingKvCache::evict_layer(int64_t layer) {
-  const int64_t num_keys = full_.keys(layer).size(2);
-  const bool is_last = layer == full_.num_layers() - 1;
-  if (ragged_ == nullptr) {
-    ragged_ = std::make_unique<RaggedKvCache>(full_.num_layers(), num_keys);
+// What the pass now running may leave behind.
+CompressingKvCache::Allowance CompressingKvCache::allowance() const {
+  if (!policy_.evicts) {
+    return {.evicts = false};
   }
-  if (evicts_together(policy_, plan_, num_keys)) {
-    if (is_last) {
-      evict_model();
+  if (!prompt_over_) {
+    return prompt_ends_
+               ? Allowance{.trims = true}
+               : Allowance{.evicts = options_.prefill_tokens > 0, .least = options_.prefill_tokens};
+  }
+  if (prompt_ends_ && options_.compress_turns) {
+    return {};
+  }
+  // Queries are remembered for an eviction that may come, by whatever it is caused.
+  return {.evicts = options_.decode_tokens > 0 || options_.compress_turns,
+          .more = options_.decode_tokens > 0 ? options_.decode_tokens : kNoLimit};
+}
+
+// From the full cache to the ragged one, layer by layer.
+void CompressingKvCache::leave_full(int64_t layer) {
+  if (ragged_ == nullptr) {
+    const std::span<const int64_t> padding = full_.padding();
+    ragged_ = std::make_unique<RaggedKvCache>(full_.num_layers(), full_.keys(layer).size(2),
+                                              std::vector<int64_t>(padding.begin(), padding.end()));
+    if (options_.drift_sentinels > 0) {
+      watch_.emplace(full_.num_layers(), options_.drift_sentinels,
+                     std::vector<int64_t>(padding.begin(), padding.end()));
     }
-  } else if (keeps_everything(policy_, plan_.budget_tokens[static_cast<size_t>(layer)], num_keys)) {
-    keep(layer, std::nullopt);
+  }
+  QueryWindow& window = windows_[static_cast<size_t>(layer)];
+  window = full_.window(layer);
+  if (watch_) {
+    watch_->offer(layer, full_.layer(layer), window);
+  }
+  const bool is_last = layer == full_.num_layers() - 1;
+  if (evicts_together(policy_, plan_, full_.keys(layer).size(2))) {
+    if (is_last) {
+      leave_full_together();
+    }
   } else {
-    keep(layer, evict(policy_, plan_, full_, layer));
+    ragged_->set_layer(layer, full_.release_layer(layer));
+    shrink(layer, allowance());
   }
   if (is_last) {
-    evicting_ = false;
+    leaving_full_ = false;
     full_.clear();
   }
 }
 
-void CompressingKvCache::evict_model() {
+void CompressingKvCache::leave_full_together() {
   std::vector<std::optional<RaggedLayer>> evicted = evict_together(policy_, plan_, full_);
   for (int64_t layer = 0; layer < full_.num_layers(); ++layer) {
-    keep(layer, std::move(evicted[static_cast<size_t>(layer)]));
+    FullLayer full = full_.release_layer(layer);
+    if (auto& ragged = evicted[static_cast<size_t>(layer)]) {
+      ragged_->set_layer(layer, std::move(*ragged));
+    } else {
+      ragged_->set_layer(layer, std::move(full));
+    }
   }
 }
 
-// From here on the layer's full tensors are gone, or belong to the ragged cache where nothing was
-// evicted.
-void CompressingKvCache::keep(int64_t layer, std::optional<RaggedLayer> evicted) {
-  FullLayer full = full_.release_layer(layer);
-  if (evicted) {
-    ragged_->set_layer(layer, std::move(*evicted));
-  } else {
-    ragged_->set_layer(layer, std::move(full));
+void CompressingKvCache::shrink(int64_t layer, const Allowance& allowed) {
+  const LayerBudget budget{policy_, plan_, layer, limits(plan_, layer, allowed.least, /*more=*/0)};
+  if (allowed.trims || ragged_->exceeds(layer, limits(plan_, layer, allowed.least, allowed.more))) {
+    ragged_->evict_layer(budget, windows_[static_cast<size_t>(layer)]);
+  }
+  if (watch_ && prompt_ends_ && !prompt_over_) {
+    watch_->see_window(layer, windows_[static_cast<size_t>(layer)], ragged_->ragged_layer(layer));
+  }
+}
+
+void CompressingKvCache::end_pass() {
+  if (prompt_ends_ && !prompt_over_) {
+    prompt_over_ = true;
+    ragged_->end_prompt();
+  }
+  prompt_ends_ = false;
+  if (watch_) {
+    watch_->end_pass();
+  }
+  if (prompt_over_ && !allowance().evicts) {
+    windows_.assign(windows_.size(), QueryWindow{});
   }
 }
 
 int64_t CompressingKvCache::next_position() const {
-  return is_compressed() ? ragged_->next_position() : full_.next_position();
+  return ragged_ != nullptr && !leaving_full_ ? ragged_->next_position() : full_.next_position();
 }
 
 int64_t CompressingKvCache::bytes_held() const {
-  return full_.bytes_held() + (ragged_ == nullptr ? 0 : ragged_->bytes_held());
+  return full_.bytes_held() + (ragged_ == nullptr ? 0 : ragged_->bytes_held()) +
+         (watch_ ? watch_->bytes_held() : 0);
+}
+
+void CompressingKvCache::expect_prompt(int64_t num_tokens) {
+  full_.expect_prompt(options_.prefill_tokens > 0 ? std::min(num_tokens, options_.prefill_tokens)
+                                                  : num_tokens);
 }
 
 void CompressingKvCache::expect_end_of_prompt() {
-  if (ragged_ == nullptr) {
-    evicting_ = true;
+  prompt_ends_ = true;
+}
+
+void CompressingKvCache::expect_padding(std::vector<int64_t> padding) {
+  if (ragged_ != nullptr) {
+    throw std::logic_error("CompressingKvCache: padding has to be told before the first pass");
   }
+  if (policy_.evicts &&
+      std::any_of(padding.begin(), padding.end(), [](int64_t tokens) { return tokens > 0; })) {
+    require_held_keys(policy_, "prompts of different lengths");
+  }
+  full_.expect_padding(std::move(padding));
+}
+
+std::span<const int64_t> CompressingKvCache::padding() const {
+  return ragged_ != nullptr ? ragged_->padding() : full_.padding();
 }
 
 const RaggedKvCache& CompressingKvCache::retained() const {
@@ -241,16 +254,31 @@ const RaggedKvCache& CompressingKvCache::retained() const {
   return *ragged_;
 }
 
+KeptMass CompressingKvCache::drift(int64_t sequence) const {
+  if (!is_compressed() || !watch_) {
+    throw std::logic_error(
+        "CompressingKvCache: drift is measured from the prompt's end on, by drift_sentinels");
+  }
+  return watch_->report(sequence);
+}
+
 void CompressingKvCache::truncate(int64_t length) {
-  if (is_compressed()) {
-    ragged_->truncate(length);
-  } else {
+  if (ragged_ == nullptr) {
     full_.truncate(length);
+    return;
+  }
+  ragged_->truncate(length);
+  for (QueryWindow& window : windows_) {
+    window.truncate(length);
+  }
+  if (watch_) {
+    watch_->truncate(length);
   }
 }
 
-std::unique_ptr<CompressingKvCache> make_cache(const BudgetPlan& plan) {
-  return std::make_unique<CompressingKvCache>(plan);
+std::unique_ptr<CompressingKvCache> make_cache(const BudgetPlan& plan,
+                                               const CompressorOptions& options) {
+  return std::make_unique<CompressingKvCache>(plan, options);
 }
 
 std::unique_ptr<RaggedKvCache> compress(const FullKvCache& full, const BudgetPlan& plan) {
@@ -261,20 +289,31 @@ std::unique_ptr<RaggedKvCache> compress(const FullKvCache& full, const BudgetPla
                                 std::to_string(full.next_position()) + " tokens in " +
                                 std::to_string(full.num_layers()));
   }
-  const int64_t num_keys = full.next_position();
-  auto ragged = std::make_unique<RaggedKvCache>(full.num_layers(), num_keys);
+  const std::span<const int64_t> padding = full.padding();
+  if (policy.evicts && !padding.empty()) {
+    require_held_keys(policy, "prompts of different lengths");
+  }
+  auto ragged =
+      std::make_unique<RaggedKvCache>(full.num_layers(), full.next_position(),
+                                      std::vector<int64_t>(padding.begin(), padding.end()));
   std::vector<std::optional<RaggedLayer>> together;
-  if (evicts_together(policy, plan, num_keys)) {
+  if (evicts_together(policy, plan, full.next_position())) {
     together = evict_together(policy, plan, full);
   }
   for (int64_t layer = 0; layer < full.num_layers(); ++layer) {
-    const auto l = static_cast<size_t>(layer);
-    if (!together.empty() && together[l]) {
-      ragged->set_layer(layer, std::move(*together[l]));
-    } else if (!together.empty() || keeps_everything(policy, plan.budget_tokens[l], num_keys)) {
+    if (!together.empty()) {
+      if (auto& evicted = together[static_cast<size_t>(layer)]) {
+        ragged->set_layer(layer, std::move(*evicted));
+      } else {
+        ragged->set_layer(layer, full.copy_layer(layer));
+      }
+      continue;
+    }
+    const LayerBudget budget{policy, plan, layer, limits(plan, layer, /*least=*/0, /*more=*/0)};
+    if (keeps_everything(budget, full.next_position())) {
       ragged->set_layer(layer, full.copy_layer(layer));
     } else {
-      ragged->set_layer(layer, evict(policy, plan, full, layer));
+      ragged->set_layer(layer, evict(budget, full.layer(layer), full.window(layer)));
     }
   }
   return ragged;

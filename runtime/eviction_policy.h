@@ -67,6 +67,13 @@ struct EvictionPolicy {
   std::vector<RetainedPositions> (*retain_model)(std::span<const LayerEvidence> layers) = nullptr;
 };
 
+// Whether a layer of which the policy evicted may be judged again by later queries, or sequence by
+// sequence in a padded batch: only where every KV head keeps a budget of its own and nothing but
+// the keys held and the last queries is looked at.
+[[nodiscard]] inline bool judges_by_held_keys(const EvictionPolicy& policy) {
+  return policy.scope == BudgetScope::kKvHead && !policy.judges_by_prompt && !policy.compensates;
+}
+
 // The policies this runtime knows, in the order of its help.
 [[nodiscard]] std::span<const EvictionPolicy> eviction_policies();
 // "full, streaming, …"

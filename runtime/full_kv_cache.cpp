@@ -7,45 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "kernels/ops.h"
-
 namespace headscope::runtime {
-
-namespace {
-
-// The last `count` rows of old and new together. Cloned, so that a view does not keep a chunk
-// alive.
-at::Tensor last_rows(const at::Tensor& old_rows, const at::Tensor& new_rows, int64_t count) {
-  constexpr int64_t kRows = 2;
-  const int64_t num_new = new_rows.size(kRows);
-  if (num_new >= count || !old_rows.defined()) {
-    const int64_t taken = std::min(count, num_new);
-    return new_rows.narrow(kRows, num_new - taken, taken).clone();
-  }
-  const int64_t num_old = std::min(old_rows.size(kRows), count - num_new);
-  return at::cat({old_rows.narrow(kRows, old_rows.size(kRows) - num_old, num_old), new_rows},
-                 kRows);
-}
-
-// Attention received so far plus that from the step's rows. `before` is undefined for the first
-// rows of all; where it no longer covers the rows before the step there is no sum to go on with.
-at::Tensor sum_received(const at::Tensor& before,
-                        const LayerStep& step,
-                        const LayerAttention& attention,
-                        const at::Tensor& keys) {
-  const int64_t num_before = keys.size(2) - step.q.size(2);
-  if (num_before > 0 && (!before.defined() || before.size(2) != num_before)) {
-    return {};
-  }
-  at::Tensor sum =
-      kernels::attention_received(step.q, keys, attention.lse, step.scale, step.attention_window);
-  if (num_before > 0) {
-    sum.narrow(/*dim=*/2, 0, num_before).add_(before);
-  }
-  return sum;
-}
-
-}  // namespace
 
 FullKvCache::FullKvCache(int64_t num_layers, const FullKvCacheOptions& options)
     : options_(options) {
@@ -64,12 +26,12 @@ LayerAttention FullKvCache::attend(const LayerStep& step) {
   layer.reserve(expected_tokens_);
   LayerAttention attention = layer.attend(step);
   if (!window_frozen_) {
+    Window& window = windows_[index(step.layer)];
     if (options_.sums_attention) {
-      Window& window = windows_[index(step.layer)];
-      window.received = sum_received(window.received, step, attention, layer.keys());
+      window.add_received(step, attention, layer.keys());
     }
     if (options_.window_tokens > 0) {
-      remember_window(step, attention, layer.length());
+      window.remember(step, attention, options_.window_tokens, layer.length());
     }
   }
   if (step.layer == num_layers() - 1) {
@@ -78,17 +40,6 @@ LayerAttention FullKvCache::attend(const LayerStep& step) {
     prompt_ends_ = false;
   }
   return attention;
-}
-
-void FullKvCache::remember_window(const LayerStep& step,
-                                  const LayerAttention& attention,
-                                  int64_t end) {
-  Window& window = windows_[index(step.layer)];
-  window.q = last_rows(window.q, step.q, options_.window_tokens);
-  window.lse = last_rows(window.lse, attention.lse, options_.window_tokens);
-  window.scale = step.scale;
-  window.attention_window = step.attention_window;
-  window.end = end;
 }
 
 int64_t FullKvCache::next_position() const {
@@ -111,6 +62,16 @@ void FullKvCache::expect_end_of_prompt() {
   prompt_ends_ = true;
 }
 
+void FullKvCache::expect_padding(std::vector<int64_t> padding) {
+  if (position_ > 0 || layers_.front().length() > 0) {
+    throw std::logic_error("FullKvCache: padding has to be told before the first pass");
+  }
+  for (FullLayer& layer : layers_) {
+    layer.set_padding(padding);
+  }
+  padding_ = layers_.front().padding();
+}
+
 at::Tensor FullKvCache::keys(int64_t layer) const {
   return layers_[index(layer)].keys();
 }
@@ -130,23 +91,10 @@ void FullKvCache::truncate(int64_t length) {
   }
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     layers_[layer].truncate(length);
-    Window& window = windows_[layer];
-    if (window.received.defined() && window.received.size(2) > length) {
-      window.received = at::Tensor();
+    if (windows_[layer].end > length) {
+      windows_[layer].truncate(length);
       window_frozen_ = false;
     }
-    if (window.end <= length) {
-      continue;
-    }
-    const int64_t rows = window.q.size(2) - (window.end - length);
-    if (rows > 0) {
-      window.q = window.q.narrow(/*dim=*/2, 0, rows).clone();
-      window.lse = window.lse.narrow(/*dim=*/2, 0, rows).clone();
-      window.end = length;
-    } else {
-      window = Window{};
-    }
-    window_frozen_ = false;
   }
   position_ = length;
   prompt_ends_ = false;
@@ -157,6 +105,7 @@ void FullKvCache::clear() {
     layers_[layer] = FullLayer{};
     windows_[layer] = Window{};
   }
+  padding_.clear();
   position_ = 0;
   expected_tokens_ = options_.reserve_tokens;
   prompt_ends_ = false;
@@ -175,6 +124,7 @@ std::unique_ptr<FullKvCache> FullKvCache::fork(int64_t num_copies) const {
   twin->window_frozen_ = window_frozen_;
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     twin->layers_[layer] = layers_[layer].copy(num_copies);
+    twin->padding_ = twin->layers_[layer].padding();
     Window& window = twin->windows_[layer];
     window = windows_[layer];
     if (window.q.defined()) {

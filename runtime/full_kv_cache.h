@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "runtime/full_layer.h"
 #include "runtime/kv_cache.h"
+#include "runtime/query_window.h"
 
 namespace headscope::runtime {
 
@@ -17,8 +19,8 @@ struct FullKvCacheOptions {
   // Last prompt queries to remember per layer (also across two chunks), for the policies that judge
   // keys by them. 0 = none.
   int64_t window_tokens = 0;
-  // Whether to sum up the attention that every key receives from the prompt, for the policies that
-  // judge keys by it. About doubles the work of the prompt's attention.
+  // Sums the attention that each key receives from all rows of the prompt, for the policies that
+  // judge keys by it. Takes as long again as the attention itself.
   bool sums_attention = false;
 };
 
@@ -37,6 +39,8 @@ class FullKvCache : public KvCache {
   // From the next pass's end on the remembered queries stay those of the prompt's last tokens,
   // until truncate() cuts into them or clear().
   void expect_end_of_prompt() override;
+  void expect_padding(std::vector<int64_t> padding) override;
+  [[nodiscard]] std::span<const int64_t> padding() const override { return padding_; }
 
   [[nodiscard]] int64_t num_layers() const { return static_cast<int64_t>(layers_.size()); }
   [[nodiscard]] int64_t window_tokens() const { return options_.window_tokens; }
@@ -44,18 +48,8 @@ class FullKvCache : public KvCache {
   [[nodiscard]] at::Tensor keys(int64_t layer) const;
   [[nodiscard]] at::Tensor values(int64_t layer) const;
 
-  // What is remembered of a layer's window: rows window_end - rows .. window_end - 1 of the prompt,
-  // rows <= window_tokens (fewer where the prompt is shorter or truncate() cut into them).
-  struct Window {
-    at::Tensor q;    // [B, Hq, rows, d] after rotary embedding; undefined when there are none
-    at::Tensor lse;  // [B, Hq, rows] float32
-    // [B, Hq, end] float32, of FullKvCacheOptions::sums_attention: the attention of rows 0..end-1
-    // on each key. Undefined otherwise, and from a truncate() below `end` on.
-    at::Tensor received;
-    double scale = 0.0;
-    int64_t attention_window = 0;  // of the layer
-    int64_t end = 0;               // position after the last row
-  };
+  // What is remembered of a layer's last prompt tokens, at most window_tokens rows.
+  using Window = QueryWindow;
   [[nodiscard]] const Window& window(int64_t layer) const;
   [[nodiscard]] at::Tensor window_queries(int64_t layer) const { return window(layer).q; }
   [[nodiscard]] at::Tensor window_lse(int64_t layer) const { return window(layer).lse; }
@@ -69,18 +63,19 @@ class FullKvCache : public KvCache {
   // A deep copy whose every sequence stands `num_copies` times in the batch. Costs bytes_held() of
   // memory and traffic per copy.
   [[nodiscard]] std::unique_ptr<FullKvCache> fork(int64_t num_copies = 1) const;
+  [[nodiscard]] const FullLayer& layer(int64_t layer) const { return layers_[index(layer)]; }
   // A deep copy of one layer's keys and values. Costs its bytes.
   [[nodiscard]] FullLayer copy_layer(int64_t layer) const { return layers_[index(layer)].copy(); }
   // Moves a layer's keys and values out; the cache then holds nothing of it.
   [[nodiscard]] FullLayer release_layer(int64_t layer);
 
  private:
-  void remember_window(const LayerStep& step, const LayerAttention& attention, int64_t end);
   [[nodiscard]] size_t index(int64_t layer) const;
 
   FullKvCacheOptions options_;
   std::vector<FullLayer> layers_;
   std::vector<Window> windows_;
+  std::vector<int64_t> padding_;
   int64_t position_ = 0;
   int64_t expected_tokens_ = 0;
   bool prompt_ends_ = false;    // with the pass now running or to come

@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "kernels/ops.h"
 
@@ -63,9 +65,50 @@ void check_step(const LayerStep& step, int64_t num_layers) {
 
 LayerAttention FullLayer::attend(const LayerStep& step) {
   append(step.k, step.v);
+  if (!padding_.empty()) {
+    return attend_padded(step);
+  }
   kernels::AttentionResult result =
       kernels::causal_attention(step.q, keys(), values(), step.scale, step.attention_window);
   return {std::move(result.z), std::move(result.lse)};
+}
+
+// One call per sequence, over its own tokens only.
+LayerAttention FullLayer::attend_padded(const LayerStep& step) const {
+  const int64_t num_new = step.q.size(2);
+  LayerAttention attention{
+      at::zeros(step.q.sizes(), step.q.options()),
+      at::full({step.q.size(0), step.q.size(1), num_new}, -std::numeric_limits<float>::infinity(),
+               step.q.options().dtype(at::kFloat))};
+  for (size_t b = 0; b < padding_.size(); ++b) {
+    const auto sequence = static_cast<int64_t>(b);
+    const int64_t real = length_ - padding_[b];
+    const int64_t rows = std::min(num_new, real);
+    if (rows <= 0) {
+      continue;
+    }
+    const auto of_sequence = [&](const at::Tensor& t, int64_t count) {
+      return t.narrow(/*dim=*/0, sequence, 1).narrow(/*dim=*/2, t.size(2) - count, count);
+    };
+    kernels::AttentionResult result =
+        kernels::causal_attention(of_sequence(step.q, rows), of_sequence(keys(), real),
+                                  of_sequence(values(), real), step.scale, step.attention_window);
+    of_sequence(attention.z, rows).copy_(result.z);
+    of_sequence(attention.lse, rows).copy_(result.lse);
+  }
+  return attention;
+}
+
+void FullLayer::set_padding(std::vector<int64_t> padding) {
+  int64_t most = 0;
+  for (const int64_t count : padding) {
+    if (count < 0) {
+      throw std::invalid_argument("padding: expected 0 or more entries, found " +
+                                  std::to_string(count));
+    }
+    most = std::max(most, count);
+  }
+  padding_ = most > 0 ? std::move(padding) : std::vector<int64_t>{};
 }
 
 at::Tensor FullLayer::keys() const {
@@ -91,6 +134,9 @@ void FullLayer::truncate(int64_t length) {
 FullLayer FullLayer::copy(int64_t num_copies) const {
   FullLayer twin;
   twin.reserved_tokens_ = reserved_tokens_;
+  for (const int64_t count : padding_) {
+    twin.padding_.insert(twin.padding_.end(), static_cast<size_t>(num_copies), count);
+  }
   if (keys_.defined()) {
     twin.keys_ = keys_.repeat_interleave(num_copies, /*dim=*/0);
     twin.values_ = values_.repeat_interleave(num_copies, /*dim=*/0);
@@ -104,6 +150,10 @@ void FullLayer::append(const at::Tensor& k, const at::Tensor& v) {
                           k.size(3) != keys_.size(3) || k.scalar_type() != keys_.scalar_type())) {
     throw std::invalid_argument("attention step: expected k like the cache's " + shape_text(keys_) +
                                 " and of its dtype, found " + shape_text(k));
+  }
+  if (!padding_.empty() && static_cast<int64_t>(padding_.size()) != k.size(0)) {
+    throw std::invalid_argument("attention step: expected the " + std::to_string(padding_.size()) +
+                                " sequences whose padding was told, found " + shape_text(k));
   }
   const int64_t wanted = length_ + k.size(2);
   if (!keys_.defined() || wanted > keys_.size(2)) {

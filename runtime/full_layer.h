@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "runtime/kv_cache.h"
 
@@ -31,7 +32,13 @@ class FullLayer {
   // Takes storage for this many tokens on the next append, if that is more than it needs.
   void reserve(int64_t tokens) { reserved_tokens_ = tokens; }
 
-  // Appends the step's keys and values and attends over all that is held.
+  // Leading entries of each sequence that hold no token, none of them negative; all zero is as good
+  // as empty. To be set before the first attend(). std::invalid_argument for a negative one.
+  void set_padding(std::vector<int64_t> padding);
+  [[nodiscard]] const std::vector<int64_t>& padding() const { return padding_; }
+
+  // Appends the step's keys and values and attends over all that is held. Of rows that are padding
+  // themselves z is 0 and lse minus infinity.
   LayerAttention attend(const LayerStep& step);
 
   [[nodiscard]] int64_t length() const { return length_; }
@@ -49,10 +56,12 @@ class FullLayer {
 
  private:
   void append(const at::Tensor& k, const at::Tensor& v);
+  [[nodiscard]] LayerAttention attend_padded(const LayerStep& step) const;
   void grow(const at::Tensor& like, int64_t capacity);
 
-  at::Tensor keys_;    // [B, Hkv, capacity, d]
-  at::Tensor values_;  // [B, Hkv, capacity, d]
+  at::Tensor keys_;               // [B, Hkv, capacity, d]
+  at::Tensor values_;             // [B, Hkv, capacity, d]
+  std::vector<int64_t> padding_;  // [B], or empty
   int64_t length_ = 0;
   int64_t reserved_tokens_ = 0;
 };

@@ -1,6 +1,11 @@
 // What an attention layer asks of a cache. A decoder calls attend() once per layer and forward
 // pass; what is stored, and where, is the cache's own business.
 //
+// Sequences of different lengths share a batch by padding on the left: the last tokens of all of
+// them stand in one column. A position here is such a column; sequence b's own position of a column
+// is column - padding()[b], by which its keys are rotated. Padding is neither attended to, nor
+// scored, nor retained.
+//
 // Shapes: B sequences, Hq query heads, Hkv KV heads, n new tokens, d head_dim. Keys come after
 // rotary embedding and keep the positions they had in the prompt, whatever is evicted.
 #pragma once
@@ -8,6 +13,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 namespace headscope::runtime {
 
@@ -34,7 +41,8 @@ class KvCache {
   // layers of a pass bring the same n.
   virtual LayerAttention attend(const LayerStep& step) = 0;
 
-  // Absolute position of the next token: how many tokens went through, evicted ones included.
+  // Absolute position of the next token: how many tokens went through, evicted ones (and padding)
+  // included.
   [[nodiscard]] virtual int64_t next_position() const = 0;
 
   // Bytes allocated for keys and values now, slack included.
@@ -47,6 +55,14 @@ class KvCache {
   // Told once, before the pass that holds the prompt's last tokens; a compressing cache evicts
   // during that pass, layer by layer. Plain caches need not care.
   virtual void expect_end_of_prompt() {}
+
+  // Told before the first pass of a batch whose sequences differ in length: columns 0 ..
+  // padding[b] - 1 of sequence b hold no token. std::logic_error where the cache knows no padding
+  // or has begun; std::invalid_argument for negative counts, and in the first pass for another
+  // batch.
+  virtual void expect_padding(std::vector<int64_t> padding);
+  // [B], or empty where there is none.
+  [[nodiscard]] virtual std::span<const int64_t> padding() const { return {}; }
 };
 
 }  // namespace headscope::runtime

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "outputs/budget_plan.h"
 #include "outputs/model_shape.h"
@@ -23,5 +24,10 @@ namespace headscope::runtime {
                                        int64_t prompt_tokens,
                                        int64_t bytes_per_element,
                                        int64_t batch = 1);
+
+// The same for a batch of prompts of different lengths, padded on the left to the longest.
+[[nodiscard]] int64_t planned_kv_bytes(const BudgetPlan& plan,
+                                       std::span<const int64_t> prompt_tokens,
+                                       int64_t bytes_per_element);
 
 }  // namespace headscope::runtime

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -9,8 +10,11 @@
 
 namespace headscope::runtime {
 
-RaggedKvCache::RaggedKvCache(int64_t num_layers, int64_t prompt_tokens)
+RaggedKvCache::RaggedKvCache(int64_t num_layers,
+                             int64_t prompt_tokens,
+                             std::vector<int64_t> padding)
     : layers_(static_cast<size_t>(num_layers)),
+      padding_(std::move(padding)),
       prompt_tokens_(prompt_tokens),
       position_(prompt_tokens) {}
 
@@ -52,6 +56,40 @@ int64_t RaggedKvCache::bytes_held() const {
   return bytes;
 }
 
+void RaggedKvCache::evict_layer(const LayerBudget& budget, const QueryWindow& window) {
+  Layer& layer = layers_[index(budget.layer)];
+  if (auto* ragged = std::get_if<RaggedLayer>(&layer)) {
+    evict_again(budget, window, *ragged);
+  } else if (auto* full = std::get_if<FullLayer>(&layer);
+             full != nullptr && !keeps_everything(budget, full->length())) {
+    layer = evict(budget, *full, window);
+  }
+}
+
+bool RaggedKvCache::exceeds(int64_t layer, std::span<const int64_t> most) const {
+  const Layer& held = layers_[index(layer)];
+  if (const auto* full = std::get_if<FullLayer>(&held)) {
+    return std::any_of(most.begin(), most.end(),
+                       [&](int64_t tokens) { return full->length() > tokens; });
+  }
+  const auto* ragged = std::get_if<RaggedLayer>(&held);
+  for (int64_t row = 0; ragged != nullptr && row < ragged->num_rows(); ++row) {
+    if (ragged->length(row) > most[static_cast<size_t>(row % ragged->num_kv_heads())]) {
+      return true;
+    }
+  }
+  return false;
+}
+
+int64_t RaggedKvCache::layer_end(int64_t layer) const {
+  const Layer& held = layers_[index(layer)];
+  if (const auto* ragged = std::get_if<RaggedLayer>(&held)) {
+    return ragged->next_position();
+  }
+  const auto* full = std::get_if<FullLayer>(&held);
+  return full == nullptr ? 0 : full->length();
+}
+
 void RaggedKvCache::truncate(int64_t length) {
   if (length < prompt_tokens_ || length > position_) {
     throw std::invalid_argument(
@@ -63,7 +101,7 @@ void RaggedKvCache::truncate(int64_t length) {
     const auto* ragged = std::get_if<RaggedLayer>(&layer);
     if (ragged != nullptr && length < ragged->earliest_truncation()) {
       throw std::invalid_argument(
-          "truncate: a layer's sliding window has given up what it saw before token " +
+          "truncate: a later eviction or a sliding window has given up what stood before token " +
           std::to_string(ragged->earliest_truncation()) + ", asked for " + std::to_string(length));
     }
   }
@@ -85,11 +123,16 @@ std::vector<int64_t> RaggedKvCache::retained_positions(int64_t layer,
                                                        int64_t kv_head,
                                                        int64_t sequence) const {
   const Layer& held = layers_[index(layer)];
+  const int64_t padding = padding_.empty() ? 0 : padding_.at(static_cast<size_t>(sequence));
   if (const auto* ragged = std::get_if<RaggedLayer>(&held)) {
-    return ragged->positions(sequence * ragged->num_kv_heads() + kv_head);
+    std::vector<int64_t> positions = ragged->positions(sequence * ragged->num_kv_heads() + kv_head);
+    for (int64_t& position : positions) {
+      position -= padding;
+    }
+    return positions;
   }
   const auto* full = std::get_if<FullLayer>(&held);
-  std::vector<int64_t> all(static_cast<size_t>(full == nullptr ? 0 : full->length()));
+  std::vector<int64_t> all(static_cast<size_t>(full == nullptr ? 0 : full->length() - padding));
   std::iota(all.begin(), all.end(), int64_t{0});
   return all;
 }

@@ -51,9 +51,8 @@ RaggedLayer::RaggedLayer(const at::Tensor& keys,
                          const std::vector<at::Tensor>& retained,
                          int64_t first_position)
     : batch_(keys.size(0)),
-      prompt_end_(first_position + keys.size(2)),
-      next_position_(prompt_end_),
-      earliest_truncation_(prompt_end_) {
+      next_position_(first_position + keys.size(2)),
+      earliest_truncation_(next_position_) {
   const int64_t num_kv_heads = keys.size(1);
   if (static_cast<int64_t>(retained.size()) != batch_ * num_kv_heads) {
     throw std::invalid_argument("RaggedLayer: expected retained positions of " +
@@ -77,11 +76,7 @@ RaggedLayer::RaggedLayer(const at::Tensor& keys,
   const int64_t slots = place_rows(row_capacity_, kv_.offset);
   for (const auto& [source, target] : {std::pair(&keys, &kv_.keys), {&values, &kv_.values}}) {
     *target = at::empty({slots, source->size(3)}, source->options());
-    for (size_t row = 0; row < retained.size(); ++row) {
-      const auto r = static_cast<int64_t>(row);
-      kernels::compact_kv((*source)[r / num_kv_heads][r % num_kv_heads], retained[row], *target,
-                          kv_.offset[row]);
-    }
+    kernels::compact_layer_kv(*source, retained, *target, kv_.offset);
   }
   next_slot_ = append_slots(kv_);
 }
@@ -109,6 +104,24 @@ std::vector<int64_t> RaggedLayer::positions(int64_t row) const {
   return all;
 }
 
+at::Tensor RaggedLayer::keys(int64_t row) const {
+  return kv_.keys.narrow(/*dim=*/0, kv_.offset.at(static_cast<size_t>(row)), length(row));
+}
+
+at::Tensor RaggedLayer::values(int64_t row) const {
+  return kv_.values.narrow(/*dim=*/0, kv_.offset.at(static_cast<size_t>(row)), length(row));
+}
+
+int64_t RaggedLayer::recent_run(int64_t row) const {
+  const std::vector<int64_t>& old = retained_.at(static_cast<size_t>(row));
+  int64_t run = length(row) - static_cast<int64_t>(old.size());
+  for (auto position = old.rbegin();
+       position != old.rend() && *position == next_position_ - 1 - run; ++position) {
+    ++run;
+  }
+  return run;
+}
+
 int64_t RaggedLayer::bytes_held() const {
   const int64_t bytes = static_cast<int64_t>(kv_.keys.nbytes() + kv_.values.nbytes());
   return bytes + (compensation_ ? compensation_->bytes_held() : 0);
@@ -126,6 +139,36 @@ void RaggedLayer::truncate(int64_t length) {
   }
   next_slot_ = next_slot_ - (next_position_ - length);
   next_position_ = length;
+}
+
+void RaggedLayer::keep(const std::vector<at::Tensor>& kept) {
+  if (static_cast<int64_t>(kept.size()) != num_rows()) {
+    throw std::invalid_argument("RaggedLayer: expected entries of " + std::to_string(num_rows()) +
+                                " rows to keep, found " + std::to_string(kept.size()));
+  }
+  const std::vector<int64_t> old_offset = kv_.offset;
+  const std::vector<int64_t> old_length = kv_.length;
+  for (size_t row = 0; row < kept.size(); ++row) {
+    const std::vector<int64_t> held = positions(static_cast<int64_t>(row));
+    std::vector<int64_t> left;
+    for (const int64_t entry : to_host(kept[row])) {
+      left.push_back(held.at(static_cast<size_t>(entry)));
+    }
+    retained_[row] = std::move(left);
+    row_capacity_[row] = ragged_capacity(kept[row].numel());
+    kv_.length[row] = kept[row].numel();
+  }
+  const int64_t slots = place_rows(row_capacity_, kv_.offset);
+  for (at::Tensor* buffer : {&kv_.keys, &kv_.values}) {
+    const at::Tensor source = std::exchange(*buffer, at::Tensor());
+    *buffer = at::empty({slots, source.size(1)}, source.options());
+    for (size_t row = 0; row < kept.size(); ++row) {
+      kernels::compact_kv(source.narrow(/*dim=*/0, old_offset[row], old_length[row]), kept[row],
+                          *buffer, kv_.offset[row]);
+    }
+  }
+  next_slot_ = append_slots(kv_);
+  earliest_truncation_ = next_position_;
 }
 
 void RaggedLayer::append(const LayerStep& step) {

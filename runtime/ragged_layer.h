@@ -42,15 +42,29 @@ class RaggedLayer {
   [[nodiscard]] int64_t length(int64_t row) const;
   // Their absolute positions, ascending.
   [[nodiscard]] std::vector<int64_t> positions(int64_t row) const;
+  // Keys and values of row b * Hkv + h: views [length, d], valid until the next attend().
+  [[nodiscard]] at::Tensor keys(int64_t row) const;
+  [[nodiscard]] at::Tensor values(int64_t row) const;
+  // Entries at the row's front that the next token's query does not see any more. 0 where
+  // attention_window is 0.
+  [[nodiscard]] int64_t num_hidden(int64_t row, int64_t attention_window) const {
+    return num_invisible(static_cast<size_t>(row), next_position_, attention_window);
+  }
+  // How many of the row's last entries are the sequence's last tokens, without a gap.
+  [[nodiscard]] int64_t recent_run(int64_t row) const;
   [[nodiscard]] int64_t num_rows() const { return static_cast<int64_t>(kv_.length.size()); }
   [[nodiscard]] int64_t num_kv_heads() const { return num_rows() / batch_; }
   [[nodiscard]] int64_t bytes_held() const;
 
-  // Forgets the tokens from absolute position `length` on. std::invalid_argument below the prompt's
-  // end, and below earliest_truncation().
+  // Gives up every entry but these and the memory that they took; kept[b * Hkv + h] holds indices
+  // among the row's entries, int64 ascending.
+  void keep(const std::vector<at::Tensor>& kept);
+
+  // Forgets the tokens from absolute position `length` on. std::invalid_argument below
+  // earliest_truncation().
   void truncate(int64_t length);
-  // Entries that a sliding window no longer saw have been given up for good once storage was laid
-  // out anew; going back behind that point would miss them. Otherwise the prompt's end.
+  // Where the last eviction took place; also, entries that a sliding window no longer saw have been
+  // given up for good once storage was laid out anew. Going back behind that point would miss them.
   [[nodiscard]] int64_t earliest_truncation() const { return earliest_truncation_; }
 
  private:
@@ -60,12 +74,12 @@ class RaggedLayer {
   [[nodiscard]] LayerAttention attend_windowed(const LayerStep& step) const;
 
   kernels::RaggedKv kv_;
-  std::vector<int64_t> row_capacity_;           // slots of each row
-  at::Tensor next_slot_;                        // [rows] int64 on the device: where rows append
-  std::vector<std::vector<int64_t>> retained_;  // positions of each row's prompt entries
+  std::vector<int64_t> row_capacity_;  // slots of each row
+  at::Tensor next_slot_;               // [rows] int64 on the device: where rows append
+  // Positions of each row's entries at the last eviction; what came since follows without a gap.
+  std::vector<std::vector<int64_t>> retained_;
   std::optional<Compensation> compensation_;
   int64_t batch_ = 0;
-  int64_t prompt_end_ = 0;
   int64_t next_position_ = 0;
   int64_t earliest_truncation_ = 0;
 };

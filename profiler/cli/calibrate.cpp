@@ -35,15 +35,10 @@ std::vector<profiler::TaskSample> build_samples(const Session& session,
                                                 const profiler::PromptWriter& writer) {
   std::optional<profiler::Haystack> filler;
   if (!command.text.empty()) filler = profiler::Haystack::read(command.text);
-  std::vector<profiler::TaskSample> samples;
-  for (const std::string& task : command.tasks) {
-    const profiler::TaskRequest request{task, command.samples, command.context_length,
-                                        session.common.seed};
-    auto built = build_task_samples(request, writer, filler ? &*filler : nullptr);
-    samples.insert(samples.end(), std::make_move_iterator(built.begin()),
-                   std::make_move_iterator(built.end()));
-  }
-  return samples;
+  return build_task_samples(
+      profiler::TaskSetRequest{
+          command.tasks, {command.context_length}, command.samples, session.common.seed},
+      writer, filler ? &*filler : nullptr);
 }
 
 // The first selector's curves as they are, all of them by name.

@@ -198,20 +198,6 @@ std::string text_of(const Json& result) {
   return text;
 }
 
-std::vector<profiler::TaskSample> build_samples(const Session& session,
-                                                const CheckPlanCommand& command,
-                                                const profiler::PromptWriter& writer) {
-  std::vector<profiler::TaskSample> samples;
-  for (const std::string& task : command.tasks) {
-    // Neither the prompts of calibrate nor those of evaluate.
-    auto built = build_task_samples(
-        {task, command.samples, command.context_length, session.common.seed + 2000003}, writer);
-    samples.insert(samples.end(), std::make_move_iterator(built.begin()),
-                   std::make_move_iterator(built.end()));
-  }
-  return samples;
-}
-
 void run_check_plan(Session& session, const CheckPlanCommand& command) {
   session.apply_common();
   command.run.validate();
@@ -222,7 +208,12 @@ void run_check_plan(Session& session, const CheckPlanCommand& command) {
   predict(session, command, model.identity, rows);
   const profiler::PromptWriter writer(*model.tokenizer, model.chat,
                                       profiler::parse_format_choice(command.format));
-  const std::vector<profiler::TaskSample> samples = build_samples(session, command, writer);
+  const std::vector<profiler::TaskSample> samples =
+      build_task_samples(profiler::TaskSetRequest{command.tasks,
+                                                  {command.context_length},
+                                                  command.samples,
+                                                  session.common.seed + profiler::kPlanCheckSeeds},
+                         writer);
   std::vector<BudgetPlan> plans;
   for (const PlanRow& row : rows) plans.push_back(row.plan);
   const auto prompts = profiler::check_plans({*model.decoder, *model.tokenizer, model.identity},

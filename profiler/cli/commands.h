@@ -21,5 +21,6 @@ void setup_evaluate(CLI::App& app, Session& session);
 void setup_ablate(CLI::App& app, Session& session);
 void setup_selftest(CLI::App& app, Session& session);
 void setup_convert(CLI::App& app, Session& session);
+void setup_tune(CLI::App& app, Session& session);
 
 }  // namespace headscope::cli

@@ -40,7 +40,9 @@ class Console final : public profiler::ProgressSink {
   Clock::time_point printed_;
 };
 
-// Ctrl-C sets the flag that Console::interrupted() reads.
-void install_interrupt_handler();
+// Ctrl-C and SIGTERM set the flag that Console::interrupted() reads; another, 0.3 s later or more,
+// ends the program.
+// They go to a thread of their own. To be called first in main().
+void take_interrupts();
 
 }  // namespace headscope::cli

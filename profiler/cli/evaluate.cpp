@@ -1,88 +1,35 @@
 #include "profiler/evaluate_run.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <map>
-#include <sstream>
+#include <optional>
 
+#include "model/rotary.h"
 #include "outputs/atomic_file.h"
 #include "outputs/evaluation_file.h"
 #include "outputs/input_error.h"
 #include "outputs/model_match.h"
 #include "outputs/plan_file.h"
 #include "outputs/profile_file.h"
+#include "profiler/answer_cost.h"
 #include "profiler/cli/commands.h"
 #include "profiler/cli/estimate.h"
-#include "profiler/cli/method_settings.h"
+#include "profiler/cli/evaluate_options.h"
+#include "profiler/cli/evaluation_table.h"
 #include "profiler/method_plan.h"
-#include "profiler/tasks/task_registry.h"
+#include "profiler/plan_inputs.h"
+#include "runtime/eviction_policy.h"
 
 namespace headscope::cli {
 namespace {
-
-struct EvaluateCommand {
-  std::string model;
-  std::string profile;
-  std::vector<std::string> plans;
-  std::string out;
-  std::string format = "auto";
-  std::vector<std::string> tasks = {"needle", "qa"};
-  std::vector<int64_t> contexts = {1024};
-  int64_t samples = 10;
-  bool resume = false;
-  MethodSettings settings;
-  profiler::EvaluateOptions run;
-};
-
-Json rows_json(const Evaluation& evaluation) {
-  Json rows = Json::array();
-  for (const EvaluationRow& row : evaluation.rows) {
-    rows.push_back({{"task", row.task},
-                    {"method", row.method},
-                    {"context_length", row.context_length},
-                    {"retention", row.retention},
-                    {"budget_tokens", row.budget_tokens},
-                    {"kv_bytes", row.kv_bytes},
-                    {"num_samples", row.num_samples},
-                    {"accuracy", row.accuracy},
-                    {"ci_low", row.ci_low},
-                    {"ci_high", row.ci_high},
-                    {"retention_of_full", row.retention_of_full},
-                    {"below_floor", row.below_floor}});
-  }
-  return rows;
-}
-
-std::string rows_text(const Evaluation& evaluation, const std::string& out) {
-  std::ostringstream text;
-  char line[160];
-  std::snprintf(line, sizeof line, "%-10s %-12s %8s %7s %7s %10s  %-22s %8s\n", "task", "method",
-                "context", "kept %", "tokens", "KV cache", "accuracy (95 % CI)", "of full");
-  text << line;
-  for (const EvaluationRow& row : evaluation.rows) {
-    char accuracy[48];
-    std::snprintf(accuracy, sizeof accuracy, "%.2f (%.2f to %.2f)%s", row.accuracy, row.ci_low,
-                  row.ci_high, row.below_floor ? " *" : "");
-    std::snprintf(line, sizeof line, "%-10s %-12s %8lld %7.1f %7lld %10s  %-22s %7.0f%%\n",
-                  row.task.c_str(), row.method.c_str(), static_cast<long long>(row.context_length),
-                  100 * row.retention, static_cast<long long>(row.budget_tokens),
-                  human_bytes(row.kv_bytes).c_str(), accuracy, 100 * row.retention_of_full);
-    text << line;
-  }
-  const bool floors = std::any_of(evaluation.rows.begin(), evaluation.rows.end(),
-                                  [](const EvaluationRow& row) { return row.below_floor; });
-  if (floors) text << "* below the method's own floor: floor and window were lowered\n";
-  text << "wrote " << out;
-  return text.str();
-}
 
 void emit_result(const Session& session,
                  const profiler::EvaluateOutcome& outcome,
                  const std::string& out) {
   session.emit(Json{{"rows", rows_json(outcome.evaluation)}, {"num_resumed", outcome.num_resumed}},
-               rows_text(outcome.evaluation, out));
+               rows_text(outcome.evaluation) + "wrote " + out);
 }
 
 bool already_complete(Session& session, const EvaluateCommand& command) {
@@ -93,23 +40,6 @@ bool already_complete(Session& session, const EvaluateCommand& command) {
   session.console.message(command.out + " is complete: nothing to do");
   emit_result(session, outcome, command.out);
   return true;
-}
-
-std::vector<profiler::TaskSample> build_samples(const Session& session,
-                                                const EvaluateCommand& command,
-                                                const profiler::PromptWriter& writer) {
-  std::vector<profiler::TaskSample> samples;
-  for (const std::string& task : command.tasks) {
-    for (const int64_t context : command.contexts) {
-      // Not the seeds that calibrate uses: plans must not have seen what they are graded on.
-      const profiler::TaskRequest request{task, command.samples, context,
-                                          session.common.seed + 1000003};
-      auto built = build_task_samples(request, writer);
-      samples.insert(samples.end(), std::make_move_iterator(built.begin()),
-                     std::make_move_iterator(built.end()));
-    }
-  }
-  return samples;
 }
 
 // By the label that their rows carry: "plan:" and the file's name.
@@ -131,39 +61,118 @@ std::map<std::string, BudgetPlan> read_plans(const Session& session,
   return plans;
 }
 
-void run_evaluate(Session& session, EvaluateCommand& command, bool retentions_given) {
+struct PromptSize {
+  int64_t prompt_tokens = 0;
+  int64_t answer_tokens = 0;  // of one setting
+  int64_t sample = 0;
+};
+
+// Of a task file the prompts themselves, which takes a tokenizer; of families what they will have.
+std::vector<PromptSize> prompt_sizes(const EvaluateCommand& command) {
+  std::vector<PromptSize> sizes;
+  if (!command.task_file.empty()) {
+    const auto source = model::open_model_source(command.model);
+    const auto tokenizer = source->open_tokenizer();
+    const profiler::PromptWriter writer(*tokenizer, source->chat_template(),
+                                        profiler::parse_format_choice(command.format));
+    for (const profiler::TaskSample& sample : build_evaluation_samples(
+             command, writer, source->chat_template(), model::position_limit(source->config()))) {
+      sizes.push_back(
+          {static_cast<int64_t>(sample.prompt.size()), sample.max_new_tokens, sample.sample});
+    }
+    return sizes;
+  }
+  constexpr int64_t kAnswerTokens = 16;  // of most families, about
+  for (size_t task = 0; task < command.tasks.size(); ++task) {
+    for (const int64_t context : command.contexts) {
+      for (int64_t i = 0; i < command.samples; ++i) sizes.push_back({context, kAnswerTokens, i});
+    }
+  }
+  return sizes;
+}
+
+// Mean tokens per KV head of the largest compressed cache that stands beside the full one.
+int64_t largest_budget(const EvaluateCommand& command, int64_t longest_context) {
+  int64_t largest = 0;
+  for (const int64_t budget : command.run.budgets) largest = std::max(largest, budget);
+  for (const double retention : command.run.retentions) {
+    largest =
+        std::max<int64_t>(largest, std::llround(retention * static_cast<double>(longest_context)));
+  }
+  for (const std::string& path : command.plans) {
+    const BudgetPlan plan = outputs::read_plan(path);
+    largest = std::max(largest, plan.lint.nominal_tokens / plan.model.shape.num_kv_heads /
+                                    plan.model.shape.num_layers);
+  }
+  return largest;
+}
+
+profiler::RunSize run_size(const EvaluateCommand& command) {
+  const profiler::EvaluateOptions& run = command.run;
+  const auto sizes = static_cast<int64_t>(std::max(run.retentions.size(), run.budgets.size()));
+  const auto methods = static_cast<int64_t>(run.methods.size() + run.arms.size());
+  // What is timed runs alone; random tokens do not.
+  const int64_t alone = 1 + methods * sizes + static_cast<int64_t>(command.plans.size());
+  profiler::RunSize size;
+  for (const PromptSize& prompt : prompt_sizes(command)) {
+    const int64_t timed = prompt.sample < run.timed_samples ? alone : 0;
+    size.longest_context =
+        std::max(size.longest_context, prompt.prompt_tokens + prompt.answer_tokens);
+    size.prompt_tokens += (1 + timed) * prompt.prompt_tokens;
+    size.decode_tokens +=
+        (alone + sizes) * prompt.answer_tokens + timed * profiler::CostOptions().decode_tokens;
+  }
+  size.chunk_tokens = run.chunk_tokens;
+  size.compressed_tokens = largest_budget(command, size.longest_context);
+  return size;
+}
+
+// Once for all plans: which heads retrieve takes time to tell. None where no method asks for it.
+std::optional<profiler::Selectors> choose_selectors(Session& session,
+                                                    const EvaluateCommand& command,
+                                                    const std::optional<HeadProfile>& profile) {
+  const auto& methods = command.run.methods;
+  const bool wanted = std::any_of(methods.begin(), methods.end(), [](const std::string& name) {
+    return runtime::find_policy(name, "--methods").needs_selector_heads;
+  });
+  if (!wanted || !profile) return std::nullopt;
+  profiler::MethodOptions options;
+  apply_method_settings(command.settings, options);
+  options.fallback = command.fallback;
+  auto selectors = profiler::pick_selectors(*profile, options);
+  for (const std::string& note : selectors.notes) session.console.message(note);
+  return selectors;
+}
+
+profiler::PlanMaker plan_maker(const EvaluateCommand& command,
+                               const std::map<std::string, BudgetPlan>& plans,
+                               const HeadProfile* profile,
+                               const std::optional<profiler::Selectors>& selectors,
+                               const ModelIdentity& model) {
+  return [&command, &plans, profile, &selectors, &model](const std::string& method, int64_t budget,
+                                                         int64_t prompt_tokens) {
+    const auto given = plans.find(method);
+    if (given != plans.end()) return given->second;
+    profiler::MethodOptions options;
+    options.context_length = prompt_tokens;
+    apply_method_settings(command.settings, options);
+    for (const profiler::SelectorArm& arm : command.arms) {
+      if (arm.label() != method) continue;
+      if (profile == nullptr) {
+        throw InputError("--arm-*: " + method, "a profile with scores and error curves",
+                         "no profile", "Give --profile P.h5.");
+      }
+      return profiler::plan_for_arm(arm, *profile, budget, command.run.seed, options);
+    }
+    options.selectors = selectors;
+    return profiler::plan_for_method(method, budget, model, profile, options);
+  };
+}
+
+void run_evaluate(Session& session, EvaluateCommand& command) {
   session.apply_common();
-  if (!command.run.budgets.empty()) {
-    if (retentions_given) throw InputError("evaluate", "--budgets or --retentions", "both");
-    command.run.retentions.clear();
-  }
-  command.run.seed = session.common.seed;
-  command.run.validate();
-  if (session.common.dry_run) {
-    profiler::RunSize size;
-    size.longest_context = *std::max_element(command.contexts.begin(), command.contexts.end()) + 64;
-    const auto cells = static_cast<int64_t>(command.tasks.size()) * command.samples;
-    for (const int64_t context : command.contexts) size.prompt_tokens += cells * context;
-    const size_t arms = 1 + command.run.methods.size() *
-                                std::max(command.run.retentions.size(), command.run.budgets.size());
-    size.decode_tokens = cells * static_cast<int64_t>(command.contexts.size() * arms) * 16;
-    size.chunk_tokens = command.run.chunk_tokens;
-    for (const int64_t budget : command.run.budgets) {
-      size.compressed_tokens = std::max(size.compressed_tokens, budget);
-    }
-    for (const double retention : command.run.retentions) {
-      size.compressed_tokens =
-          std::max<int64_t>(size.compressed_tokens,
-                            std::llround(retention * static_cast<double>(size.longest_context)));
-    }
-    for (const std::string& path : command.plans) {
-      const BudgetPlan plan = outputs::read_plan(path);
-      size.compressed_tokens = std::max(
-          size.compressed_tokens,
-          plan.lint.nominal_tokens / plan.model.shape.num_kv_heads / plan.model.shape.num_layers);
-    }
-    return emit_estimate(session, command.model, size);
-  }
+  command.settle(session.common.seed);
+  if (session.common.dry_run) return emit_estimate(session, command.model, run_size(command));
   if (already_complete(session, command)) return;
   outputs::check_output_path(command.out, session.common.force);
   std::optional<HeadProfile> profile;
@@ -175,26 +184,22 @@ void run_evaluate(Session& session, EvaluateCommand& command, bool retentions_gi
                                session.common.force);
   }
   const std::map<std::string, BudgetPlan> plans = read_plans(session, command, model.identity);
-  const auto make_plan = [&](const std::string& method, int64_t budget, int64_t prompt_tokens) {
-    const auto given = plans.find(method);
-    if (given != plans.end()) return given->second;
-    profiler::MethodOptions options;
-    options.context_length = prompt_tokens;
-    apply_method_settings(command.settings, options);
-    return profiler::plan_for_method(method, budget, model.identity, profile ? &*profile : nullptr,
-                                     options);
-  };
+  const auto selectors = choose_selectors(session, command, profile);
+  const profiler::PlanMaker make_plan =
+      plan_maker(command, plans, profile ? &*profile : nullptr, selectors, model.identity);
   // What a method lacks is said now, not after the first prefill.
-  for (const std::string& method : command.run.methods)
-    (void)make_plan(method, 64, command.contexts.front());
+  for (const auto* names : {&command.run.methods, &command.run.arms}) {
+    for (const std::string& name : *names) (void)make_plan(name, 64, command.contexts.front());
+  }
 
   const profiler::PromptWriter writer(*model.tokenizer, model.chat,
                                       profiler::parse_format_choice(command.format));
-  const std::vector<profiler::TaskSample> samples = build_samples(session, command, writer);
+  const std::vector<profiler::TaskSample> samples = build_evaluation_samples(
+      command, writer, model.chat, model::position_limit(model.decoder->config()));
+  Provenance provenance = session.provenance(model);
+  command.describe(writer, provenance);
   profiler::TrialStore store(command.out, command.resume);
   const profiler::MeasuredModel measured{*model.decoder, *model.tokenizer, model.identity};
-  Provenance provenance = session.provenance(model);
-  provenance.options.merge(stored_settings(command.settings));
   const profiler::EvaluateOutcome outcome = profiler::evaluate(
       measured, samples, make_plan, command.run, provenance, session.console, &store);
   if (!outcome.complete) {
@@ -212,43 +217,9 @@ void setup_evaluate(CLI::App& app, Session& session) {
   auto command = std::make_shared<EvaluateCommand>();
   CLI::App* sub = app.add_subcommand(
       "evaluate", "Accuracy of compressed caches beside the full one, at equal bytes");
-  sub->add_option("model", command->model, "Model directory, GGUF file or cached hub id")
-      ->required();
-  sub->add_option("--profile", command->profile, "The profile that the methods need");
-  sub->add_option("--plan", command->plans,
-                  "A plan to evaluate beside the methods (may be repeated)");
-  sub->add_option("--tasks", command->tasks, "Task families, comma-separated")
-      ->delimiter(',')
-      ->check(CLI::IsMember(profiler::task_names()))
-      ->capture_default_str();
-  sub->add_option("--methods", command->run.methods,
-                  "Eviction methods, comma-separated; full is always run")
-      ->delimiter(',')
-      ->capture_default_str();
-  CLI::Option* retentions = sub->add_option("--retentions", command->run.retentions,
-                                            "Kept shares of the prompt's bytes, 0..1")
-                                ->delimiter(',')
-                                ->capture_default_str();
-  sub->add_option("--budgets", command->run.budgets,
-                  "Mean tokens per KV head, instead of --retentions")
-      ->delimiter(',');
-  sub->add_option("--contexts", command->contexts, "Tokens of a prompt, comma-separated")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  sub->add_option("--samples", command->samples, "Prompts per task and context")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  add_method_settings(*sub, command->settings);
-  sub->add_option("--prompt-format", command->format, "auto, chat or raw")
-      ->check(CLI::IsMember({"auto", "chat", "raw"}))
-      ->capture_default_str();
-  sub->add_option("--out", command->out, "HDF5 (.h5) or JSON")->required();
-  sub->add_flag("--resume", command->resume, "Go on where an interrupted run stopped");
+  add_evaluate_options(*sub, *command);
   add_common_options(*sub, session, {Takes::kOutput, Takes::kModel, Takes::kDryRun});
-  sub->callback([command, retentions, &session] {
-    run_evaluate(session, *command, retentions->count() > 0);
-  });
+  sub->callback([command, &session] { run_evaluate(session, *command); });
 }
 
 }  // namespace headscope::cli

@@ -3,69 +3,26 @@
 #include <sstream>
 
 #include "outputs/atomic_file.h"
-#include "outputs/hdf5_file.h"
 #include "outputs/input_error.h"
 #include "outputs/model_match.h"
 #include "outputs/plan_file.h"
 #include "outputs/profile_file.h"
+#include "outputs/retained_tokens.h"
 #include "profiler/cli/commands.h"
 #include "profiler/cli/estimate.h"
-#include "profiler/cli/method_settings.h"
+#include "profiler/cli/generate_options.h"
+#include "profiler/cli/retained_report.h"
+#include "profiler/conversation.h"
 #include "profiler/method_plan.h"
 #include "runtime/compressor.h"
 #include "runtime/eviction_policy.h"
-#include "runtime/full_kv_cache.h"
 #include "runtime/memory_use.h"
 
 namespace headscope::cli {
 namespace {
 
-struct GenerateCommand {
-  std::string model;
-  std::optional<std::string> prompt;
-  std::string prompt_file;
-  std::string tokens;
-  std::string plan;
-  std::string method;
-  std::string profile;
-  std::optional<int64_t> budget;
-  std::optional<double> retention;
-  std::string save_retained;
-  bool chat = false;
-  MethodSettings settings;
-  model::GenerateOptions run;
-};
-
-void check_options(const GenerateCommand& command) {
-  const int prompts = int{command.prompt.has_value()} + int{!command.prompt_file.empty()} +
-                      int{!command.tokens.empty()};
-  if (prompts != 1) {
-    throw InputError("generate", "exactly one of --prompt, --prompt-file and --tokens",
-                     std::to_string(prompts) + " of them");
-  }
-  if (!command.plan.empty() && !command.method.empty()) {
-    throw InputError("generate", "--plan or --method", "both");
-  }
-  const int sizes = int{command.budget.has_value()} + int{command.retention.has_value()};
-  if (command.method.empty() && sizes > 0) {
-    throw InputError("generate", "--method with --budget or --retention", "no --method");
-  }
-  if (!command.method.empty()) {
-    const bool evicts = runtime::find_policy(command.method, "--method").evicts;
-    if (evicts && sizes != 1) {
-      throw InputError("--method " + command.method, "exactly one of --budget and --retention",
-                       std::to_string(sizes) + " of them");
-    }
-  }
-  if (!command.save_retained.empty() && command.plan.empty() && command.method.empty()) {
-    throw InputError("--save-retained", "--plan or --method", "neither: everything is kept");
-  }
-  if (command.chat && !command.tokens.empty()) {
-    throw InputError("--chat", "a prompt as text", "--tokens");
-  }
-}
-
 struct Prompt {
+  std::string text;  // as given; empty for --tokens
   std::vector<int64_t> ids;
   std::unique_ptr<model::Tokenizer> tokenizer;  // none for --tokens
 };
@@ -77,7 +34,8 @@ Prompt read_prompt(const GenerateCommand& command, const model::ModelSource& sou
     return prompt;
   }
   prompt.tokenizer = source.open_tokenizer();
-  std::string text = command.prompt ? *command.prompt : outputs::read_file(command.prompt_file);
+  prompt.text = command.prompt ? *command.prompt : outputs::read_file(command.prompt_file);
+  std::string text = prompt.text;
   model::EncodeOptions encode;
   if (command.chat) {
     text = render_chat(source.chat_template(), {{"user", text}});
@@ -89,7 +47,7 @@ Prompt read_prompt(const GenerateCommand& command, const model::ModelSource& sou
 }
 
 // The plan to apply, or none for the full cache.
-std::optional<BudgetPlan> make_plan(const Session& session,
+std::optional<BudgetPlan> make_plan(Session& session,
                                     const GenerateCommand& command,
                                     const ModelIdentity& identity,
                                     int64_t prompt_tokens) {
@@ -112,67 +70,171 @@ std::optional<BudgetPlan> make_plan(const Session& session,
   profiler::MethodOptions options;
   options.context_length = prompt_tokens;
   apply_method_settings(command.settings, options);
-  return profiler::plan_for_method(command.method, budget, identity, profile ? &*profile : nullptr,
-                                   options);
+  options.fallback = command.fallback;
+  BudgetPlan plan = profiler::plan_for_method(command.method, budget, identity,
+                                              profile ? &*profile : nullptr, options);
+  for (const std::string& note : plan.lint.notes) session.console.message(note);
+  return plan;
 }
 
-std::string numbered(const char* word, int64_t number) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%s_%02lld", word, static_cast<long long>(number));
+Json drift_json(const profiler::TurnResult& turn, double threshold) {
+  const runtime::KeptMass& kept = *turn.kept;
+  Json sentinels = Json::array();
+  for (const KvHeadId& head : kept.sentinels) sentinels.push_back({head.layer, head.kv_head});
+  return Json{{"window", kept.window},
+              {"window_by_layer", kept.window_by_layer},
+              {"sentinels", sentinels},
+              {"sentinel_window", kept.sentinel_window},
+              {"sentinel_recent", kept.sentinel_recent},
+              {"sentinel_lowest", kept.sentinel_lowest},
+              {"threshold", threshold},
+              {"drifted", turn.drifted},
+              {"fell_back", turn.fell_back}};
+}
+
+std::string drift_text(const profiler::TurnResult& turn) {
+  char text[200];
+  std::snprintf(
+      text, sizeof text,
+      "kept mass: %.2f in the window (%zu sentinels %.2f), %.2f over the last tokens, %.2f "
+      "at the lowest%s%s",
+      turn.kept->window, turn.kept->sentinels.size(), turn.kept->sentinel_window,
+      turn.kept->sentinel_recent, turn.kept->sentinel_lowest,
+      turn.fell_back ? "; answered from the larger budget" : "",
+      turn.drifted ? "; DRIFTED: what is asked for was evicted" : "");
   return text;
 }
 
-void save_retained(const Session& session,
-                   const std::string& path,
-                   const runtime::CompressingKvCache& cache,
-                   const ModelShape& shape,
-                   const std::vector<int64_t>& prompt) {
-  outputs::Hdf5Writer file(path, session.common.force);
-  file.attribute("", "format", "headscope.retained");
-  file.attribute("", "format_version", "1.0");
-  file.dataset("prompt_ids", std::span<const int64_t>(prompt),
-               {static_cast<int64_t>(prompt.size())});
-  for (int64_t layer = 0; layer < shape.num_layers; ++layer) {
-    for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
-      std::vector<int64_t> kept = cache.retained().retained_positions(layer, head);
-      std::erase_if(
-          kept, [&](int64_t position) { return position >= static_cast<int64_t>(prompt.size()); });
-      file.dataset(numbered("layer", layer) + "/" + numbered("kv_head", head),
-                   std::span<const int64_t>(kept), {static_cast<int64_t>(kept.size())});
+std::string text_of(const Prompt& prompt, const std::vector<int64_t>& ids) {
+  if (prompt.tokenizer) return prompt.tokenizer->decode(ids, /*skip_special=*/true);
+  std::ostringstream text;
+  for (const int64_t id : ids) text << id << ' ';
+  return text.str();
+}
+
+// The tokens of a further turn. In the chat format: what the template puts between the reply and
+// the next one. `conversation` and `rendered` are those up to the reply, and are brought up to
+// date.
+std::vector<int64_t> turn_tokens(const model::ModelSource& source,
+                                 const Prompt& prompt,
+                                 const std::string& text,
+                                 const std::string& reply,
+                                 std::vector<model::ChatMessage>& conversation,
+                                 std::string& rendered) {
+  std::string added = text;
+  if (!conversation.empty()) {
+    conversation.push_back({"assistant", reply});
+    conversation.push_back({"user", text});
+    std::string whole = render_chat(source.chat_template(), conversation);
+    const size_t first = std::min(reply.find_first_not_of(" \t\r\n"), reply.size());
+    const std::string said = reply.substr(first, reply.find_last_not_of(" \t\r\n") + 1 - first);
+    const size_t at = whole.compare(0, rendered.size(), rendered) == 0
+                          ? whole.find(said, rendered.size())
+                          : std::string::npos;
+    if (at == std::string::npos) {
+      throw InputError("--turn",
+                       "a chat template under which a conversation continues its own text",
+                       "one that writes earlier turns anew");
     }
+    added = whole.substr(at + said.size());
+    rendered = std::move(whole);
   }
-  file.commit();
+  std::vector<int64_t> ids = prompt.tokenizer->encode(added, {.add_special = false}).ids;
+  if (ids.empty()) throw InputError("--turn", "at least one token", "none");
+  return ids;
+}
+
+struct Answered {
+  std::vector<profiler::TurnResult> turns;
+  std::vector<std::string> texts;
+};
+
+// The prompt, then every further turn on the same cache.
+Answered converse(const model::ModelSource& source,
+                  const GenerateCommand& command,
+                  const Prompt& prompt,
+                  profiler::Conversation& conversation) {
+  Answered answered;
+  std::vector<model::ChatMessage> messages;
+  std::string rendered;
+  if (command.chat && !command.turns.empty()) {
+    messages = {{"user", prompt.text}};
+    rendered = render_chat(source.chat_template(), messages);
+  }
+  std::vector<int64_t> tokens = prompt.ids;
+  for (size_t turn = 0;; ++turn) {
+    answered.turns.push_back(conversation.say(tokens, command.run));
+    const model::GenerateResult& generated = answered.turns.back().generated;
+    answered.texts.push_back(text_of(prompt, generated.generated_ids));
+    if (generated.stop_reason == model::StopReason::kCancelled) {
+      throw Interrupted("interrupted: nothing was saved");
+    }
+    if (turn == command.turns.size()) return answered;
+    tokens =
+        turn_tokens(source, prompt, command.turns[turn], answered.texts.back(), messages, rendered);
+  }
 }
 
 void emit_result(const Session& session,
+                 const GenerateCommand& command,
                  const Prompt& prompt,
-                 const model::GenerateResult& result,
+                 const Answered& answered,
                  const runtime::KvCache& cache,
                  const ModelShape& shape,
-                 const model::Decoder& decoder) {
+                 const model::Decoder& decoder,
+                 const outputs::RetainedTokens* retained) {
   const auto element = static_cast<int64_t>(c10::elementSize(decoder.dtype()));
-  const int64_t full = runtime::full_kv_bytes(shape, cache.next_position(), element);
+  const model::GenerateResult& first = answered.turns.front().generated;
   Json json{{"prompt_tokens", prompt.ids.size()},
-            {"generated_ids", result.generated_ids},
-            {"kv_bytes_full", full},
+            {"generated_ids", first.generated_ids},
+            {"kv_bytes_full", runtime::full_kv_bytes(shape, cache.next_position(), element)},
             {"kv_bytes_held", cache.bytes_held()},
-            {"prefill_seconds", result.prefill_seconds},
-            {"decode_tokens_per_second", result.decode_tokens_per_second}};
-  std::string text;
-  if (prompt.tokenizer) {
-    text = prompt.tokenizer->decode(result.generated_ids, /*skip_special=*/true);
-    json["text"] = text;
-  } else {
-    std::ostringstream ids;
-    for (const int64_t id : result.generated_ids) ids << id << ' ';
-    text = ids.str();
+            {"prefill_seconds", first.prefill_seconds},
+            {"decode_tokens_per_second", first.decode_tokens_per_second}};
+  if (prompt.tokenizer) json["text"] = answered.texts.front();
+  std::string text = answered.texts.front();
+  if (command.drift_check) {
+    json["drift"] = drift_json(answered.turns.front(), command.drift.threshold);
+  }
+  for (size_t turn = 1; turn < answered.turns.size(); ++turn) {
+    const profiler::TurnResult& result = answered.turns[turn];
+    Json entry{{"prompt_tokens", result.prompt_tokens},
+               {"generated_ids", result.generated.generated_ids},
+               {"text", answered.texts[turn]},
+               {"prefill_seconds", result.generated.prefill_seconds}};
+    if (command.drift_check) entry["drift"] = drift_json(result, command.drift.threshold);
+    json["turns"].push_back(entry);
+    text += "\n---\n" + answered.texts[turn];
+  }
+  if (retained != nullptr && !retained->answer_positions.empty()) {
+    json["answer_recall"] = outputs::answer_recall(*retained);
   }
   session.emit(json, text);
 }
 
+void print_summary(Session& session,
+                   const Answered& answered,
+                   int64_t prompt_tokens,
+                   const runtime::KvCache& cache,
+                   const model::Decoder& decoder) {
+  for (const profiler::TurnResult& turn : answered.turns) {
+    if (turn.kept) session.console.message(drift_text(turn));
+  }
+  char summary[160];
+  const auto element = static_cast<int64_t>(c10::elementSize(decoder.dtype()));
+  const model::GenerateResult& first = answered.turns.front().generated;
+  const int64_t full =
+      runtime::full_kv_bytes(decoder.config().shape(), cache.next_position(), element);
+  std::snprintf(
+      summary, sizeof summary, "%lld prompt tokens in %.2f s, %.1f tokens/s, KV cache %s of %s",
+      static_cast<long long>(prompt_tokens), first.prefill_seconds, first.decode_tokens_per_second,
+      human_bytes(cache.bytes_held()).c_str(), human_bytes(full).c_str());
+  session.console.message(summary);
+}
+
 void run_generate(Session& session, GenerateCommand& command) {
   session.apply_common();
-  check_options(command);
+  command.check();
   auto source = model::open_model_source(command.model);
   const Prompt prompt = read_prompt(command, *source);
   const auto prompt_tokens = static_cast<int64_t>(prompt.ids.size());
@@ -190,36 +252,30 @@ void run_generate(Session& session, GenerateCommand& command) {
       make_plan(session, command, model::identity_of(*source), prompt_tokens);
   const LoadedModel model = session.load(std::move(source), /*with_tokenizer=*/false);
 
-  std::unique_ptr<runtime::CompressingKvCache> compressing;
-  if (plan) compressing = runtime::make_cache(*plan);
-  runtime::FullKvCache full(model.shape().num_layers);
-  runtime::KvCache& cache = compressing ? static_cast<runtime::KvCache&>(*compressing) : full;
-
   command.run.sampling.seed = session.common.seed;
   command.run.stop_ids = prompt.tokenizer
                              ? model::stop_ids(model.source->config(), *prompt.tokenizer)
                              : model.source->config().eos_token_ids;
   command.run.is_cancelled = [&session] { return session.console.interrupted(); };
-  const model::GenerateResult result =
-      model::generate(*model.decoder, cache, prompt.ids, command.run);
-  if (result.stop_reason == model::StopReason::kCancelled)
-    throw Interrupted("interrupted: nothing was saved");
-  if (result.stop_reason == model::StopReason::kPositionLimit) {
+  if (!command.drift_check) command.drift.sentinels = 0;
+  profiler::Conversation conversation(*model.decoder, plan, command.compressor, command.drift);
+  const Answered answered = converse(*model.source, command, prompt, conversation);
+  const runtime::KvCache& cache = conversation.cache();
+  if (answered.turns.back().generated.stop_reason == model::StopReason::kPositionLimit) {
     session.console.message("stopped: the model has " +
                             std::to_string(model.shape().max_positions) + " positions");
   }
+  std::optional<outputs::RetainedTokens> retained;
   if (!command.save_retained.empty()) {
-    save_retained(session, command.save_retained, *compressing, model.shape(), prompt.ids);
+    retained =
+        collect_retained(*conversation.compressed(), conversation.prompt(), prompt.tokenizer.get(),
+                         command.answer.empty() ? answered.texts.front() : command.answer);
+    outputs::write_retained(*retained, command.save_retained, session.common.force);
+    if (!retained->answer_positions.empty()) session.console.message(recall_text(*retained));
   }
-  char summary[160];
-  const auto element = static_cast<int64_t>(c10::elementSize(model.decoder->dtype()));
-  std::snprintf(
-      summary, sizeof summary, "%lld prompt tokens in %.2f s, %.1f tokens/s, KV cache %s of %s",
-      static_cast<long long>(prompt_tokens), result.prefill_seconds,
-      result.decode_tokens_per_second, human_bytes(cache.bytes_held()).c_str(),
-      human_bytes(runtime::full_kv_bytes(model.shape(), cache.next_position(), element)).c_str());
-  session.console.message(summary);
-  emit_result(session, prompt, result, cache, model.shape(), *model.decoder);
+  print_summary(session, answered, prompt_tokens, cache, *model.decoder);
+  emit_result(session, command, prompt, answered, cache, model.shape(), *model.decoder,
+              retained ? &*retained : nullptr);
 }
 
 }  // namespace
@@ -228,33 +284,7 @@ void setup_generate(CLI::App& app, Session& session) {
   auto command = std::make_shared<GenerateCommand>();
   CLI::App* sub =
       app.add_subcommand("generate", "Continues a prompt, with the full or a compressed KV cache");
-  sub->add_option("model", command->model, "Model directory, GGUF file or cached hub id")
-      ->required();
-  sub->add_option("--prompt", command->prompt, "The prompt");
-  sub->add_option("--prompt-file", command->prompt_file, "A file with the prompt");
-  sub->add_option("--tokens", command->tokens,
-                  "A JSON array of token ids (no tokenizer is opened)");
-  sub->add_flag("--chat", command->chat,
-                "Wrap the prompt as a user's message in the model's chat format");
-  sub->add_option("--max-new-tokens", command->run.max_new_tokens, "Tokens to generate at most")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  sub->add_option("--temperature", command->run.sampling.temperature, "0 is greedy")
-      ->capture_default_str();
-  sub->add_option("--top-p", command->run.sampling.top_p,
-                  "Sample among the likeliest tokens of this mass")
-      ->capture_default_str();
-  sub->add_option("--top-k", command->run.sampling.top_k,
-                  "Sample among the k likeliest tokens; 0 is all")
-      ->capture_default_str();
-  sub->add_option("--plan", command->plan, "A budget plan");
-  sub->add_option("--method", command->method, "Or an eviction method: " + runtime::policy_names());
-  sub->add_option("--budget", command->budget, "With --method: mean tokens per KV head");
-  sub->add_option("--retention", command->retention,
-                  "With --method: kept share of the prompt, 0..1");
-  sub->add_option("--profile", command->profile, "With --method: the profile that it needs");
-  add_method_settings(*sub, command->settings);
-  sub->add_option("--save-retained", command->save_retained, "Write the kept positions (HDF5)");
+  add_generate_options(*sub, *command);
   add_common_options(*sub, session, {Takes::kOutput, Takes::kModel, Takes::kDryRun});
   sub->callback([command, &session] { run_generate(session, *command); });
 }

@@ -2,9 +2,14 @@
 
 #include "analysis/head_ranking.h"
 #include "outputs/atomic_file.h"
+#include "outputs/file_kind.h"
 #include "outputs/input_error.h"
 #include "outputs/profile_file.h"
+#include "outputs/retained_picture.h"
+#include "outputs/retained_tokens.h"
 #include "profiler/cli/commands.h"
+#include "profiler/cli/evaluation_pictures.h"
+#include "profiler/cli/retained_report.h"
 
 namespace headscope::cli {
 namespace {
@@ -14,6 +19,7 @@ struct HeatmapCommand {
   std::string score = "srh";
   std::string out;
   int64_t mark_top = 0;
+  EvaluationPicture evaluation;
 };
 
 // The score's unit, as the colour bar words it.
@@ -23,9 +29,29 @@ std::string score_label(const std::string& score) {
   return score + " score";
 }
 
+// The prompt's text, coloured by how often each token was kept.
+void draw_retained(const Session& session, const HeatmapCommand& command) {
+  const outputs::RetainedTokens retained = outputs::read_retained(command.profile);
+  outputs::write_retained_picture(retained, command.out, session.common.force);
+  Json json{{"out", command.out}};
+  std::string text = "wrote " + command.out;
+  if (!retained.answer_positions.empty()) {
+    json["answer_recall"] = outputs::answer_recall(retained);
+    text += "\n" + recall_text(retained);
+  }
+  session.emit(json, text);
+}
+
 void run_heatmap(Session& session, const HeatmapCommand& command) {
   session.apply_common();
   outputs::check_output_path(command.out, session.common.force);
+  const outputs::FileKind kind = outputs::describe_file(command.profile).kind;
+  if (kind == outputs::FileKind::kEvaluation) {
+    return draw_evaluation(session, command.evaluation, command.profile, command.out);
+  }
+  if (kind == outputs::FileKind::kRetained) {
+    return draw_retained(session, command);
+  }
   const HeadProfile profile = outputs::read_profile(command.profile);
   const auto table = profile.scores.find(command.score);
   if (table == profile.scores.end()) {
@@ -53,12 +79,17 @@ void run_heatmap(Session& session, const HeatmapCommand& command) {
 
 void setup_heatmap(CLI::App& app, Session& session) {
   auto command = std::make_shared<HeatmapCommand>();
-  CLI::App* sub = app.add_subcommand("heatmap", "Draws a profile's heads: layer x head");
-  sub->add_option("profile", command->profile, "The profile")->required();
+  CLI::App* sub = app.add_subcommand(
+      "heatmap",
+      "Draws a profile's heads (layer x head), an evaluation, or a prompt by what was kept of it");
+  sub->add_option("profile", command->profile,
+                  "The profile, an evaluation, or what generate --save-retained wrote")
+      ->required();
   sub->add_option("--score", command->score, "Which score to draw")->capture_default_str();
   sub->add_option("--out", command->out, "PNG or SVG, by extension")->required();
   sub->add_option("--mark-top", command->mark_top, "Outline the N best heads")
       ->check(CLI::NonNegativeNumber);
+  add_evaluation_picture_options(*sub, command->evaluation);
   add_common_options(*sub, session, {Takes::kOutput});
   sub->callback([command, &session] { run_heatmap(session, *command); });
 }

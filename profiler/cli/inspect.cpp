@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <sstream>
 
+#include "outputs/evaluation_file.h"
 #include "outputs/input_error.h"
 #include "profiler/cli/commands.h"
+#include "profiler/cli/evaluation_table.h"
 #include "profiler/cli/inspect_file.h"
 
 namespace headscope::cli {
@@ -37,6 +39,7 @@ std::string chat_words(const model::ChatTemplate& chat) {
 
 struct InspectOptions {
   std::string target;
+  bool markdown = false;
 };
 
 // What the tokenizer is, or why it cannot be opened: a model without one is still worth a look.
@@ -95,8 +98,15 @@ void inspect_model(Session& session, const std::string& path) {
   session.emit(json, text.str());
 }
 
+void emit_markdown(const Session& session, const std::string& path) {
+  const Evaluation evaluation = outputs::read_evaluation(path);
+  const std::string text = rows_markdown(evaluation);
+  session.emit(Json{{"kind", "evaluation"}, {"markdown", text}}, text);
+}
+
 void run_inspect(Session& session, const InspectOptions& options) {
   session.apply_common();
+  if (options.markdown) return emit_markdown(session, options.target);
   if (inspect_file(session, options.target)) return;
   inspect_model(session, options.target);
 }
@@ -108,6 +118,7 @@ void setup_inspect(CLI::App& app, Session& session) {
   CLI::App* sub = app.add_subcommand("inspect", "What is this model, profile, plan or head file?");
   sub->add_option("target", options->target, "A model (directory, GGUF, hub id) or a file")
       ->required();
+  sub->add_flag("--markdown", options->markdown, "An evaluation's tables in Markdown, alone");
   add_common_options(*sub, session, {});
   sub->callback([options, &session] { run_inspect(session, *options); });
 }

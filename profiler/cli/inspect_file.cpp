@@ -16,6 +16,7 @@
 #include "outputs/profile_file.h"
 #include "profiler/cli/audit_text.h"
 #include "profiler/cli/curve_report.h"
+#include "profiler/cli/evaluation_table.h"
 #include "profiler/cli/mode_report.h"
 #include "profiler/cli/plan_text.h"
 #include "profiler/cli/trust_report.h"
@@ -95,7 +96,7 @@ void inspect_profile(const Session& session, const std::string& path, Json json)
   const profiler::ProbeAudit audit = profiler::audit_probes(profile);
   json["audit"] = audit_json(audit);
   text << audit_text(audit);
-  json["trust"] = trust_json(profile, session.common.seed);
+  json["trust"] = trust_json(profile, audit, session.common.seed);
   text << "how far to trust it\n" << trust_text(json["trust"]);
   session.emit(json, text.str());
 }
@@ -117,10 +118,12 @@ void inspect_evaluation(const Session& session, const std::string& path, Json js
   json["provenance"] = provenance_json(evaluation.provenance);
   json["num_rows"] = evaluation.rows.size();
   json["num_samples"] = evaluation.samples.size();
+  json["rows"] = rows_json(evaluation);
   session.emit(json, path + ": an evaluation\n" + model_line(evaluation.model) +
                          made_line(evaluation.provenance) + "  rows         " +
                          std::to_string(evaluation.rows.size()) + ", from " +
-                         std::to_string(evaluation.samples.size()) + " samples");
+                         std::to_string(evaluation.samples.size()) + " samples\n" +
+                         rows_text(evaluation));
 }
 
 void emit_foreign(const Session& session,
@@ -193,6 +196,7 @@ bool inspect_file(const Session& session, const std::string& path) {
       return true;
     }
     case FileKind::kTrace:
+    case FileKind::kRetained:
     case FileKind::kDuoPattern:
     case FileKind::kTorchPickle:
       emit_foreign(session, json,

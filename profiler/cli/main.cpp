@@ -6,6 +6,7 @@
 
 #include "outputs/input_error.h"
 #include "profiler/cli/commands.h"
+#include "profiler/rank_group.h"
 
 namespace {
 
@@ -31,7 +32,7 @@ int run(int argc, char** argv, headscope::cli::Session& session) {
   for (const auto setup :
        {setup_inspect, setup_tokenize, setup_trace, setup_generate, setup_profile, setup_merge,
         setup_calibrate, setup_check_plan, setup_plan, setup_heatmap, setup_evaluate, setup_ablate,
-        setup_selftest, setup_convert}) {
+        setup_selftest, setup_convert, setup_tune}) {
     setup(app, session);
   }
   // CLI11 would only say that a command is missing.
@@ -60,7 +61,7 @@ int run(int argc, char** argv, headscope::cli::Session& session) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  headscope::cli::install_interrupt_handler();
+  headscope::cli::take_interrupts();
   headscope::cli::Session session(argc, argv);
   try {
     return run(argc, argv, session);
@@ -74,6 +75,9 @@ int main(int argc, char** argv) {
     session.console.error(problem.what());
     return kDevice;
   } catch (const headscope::cli::Interrupted& problem) {
+    session.console.error(problem.what());
+    return kInterrupted;
+  } catch (const headscope::profiler::RankLost& problem) {
     session.console.error(problem.what());
     return kInterrupted;
   } catch (const c10::OutOfMemoryError& problem) {

@@ -47,6 +47,7 @@ void add_selection_options(CLI::App& app, PlanCommand& command) {
   app.add_option("--selector-threshold", command.selector_threshold,
                  "With auto: what the score's lower confidence bound must exceed")
       ->capture_default_str();
+  app.add_flag("!--no-fallback", options.fallback, kNoFallbackHelp);
   app.add_option("--observation-window", options.selection.observation_window,
                  "Last prompt queries that judge")
       ->check(CLI::PositiveNumber)
@@ -156,6 +157,7 @@ std::map<std::string, std::string> stored_options(const PlanCommand& command) {
   std::map<std::string, std::string> stored{{"method", command.method},
                                             {"score", options.score},
                                             {"selector_heads", command.selector_heads},
+                                            {"fallback", options.fallback ? "true" : "false"},
                                             {"error_steps", command.error_steps},
                                             {"page_size", std::to_string(options.page_tokens)},
                                             {"tp_ranks", std::to_string(options.num_ranks)}};

@@ -13,6 +13,11 @@
 
 namespace headscope::cli {
 
+// Of every command that makes plans.
+inline constexpr const char* kNoFallbackHelp =
+    "Layers without a head that is known to retrieve choose by their best heads too, as published, "
+    "instead of by all of their heads";
+
 struct PlanCommand {
   std::string profile;
   std::string out;

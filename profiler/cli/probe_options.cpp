@@ -91,6 +91,17 @@ void ProbeOptions::fit_to_model(int64_t positions, profiler::ProgressSink& messa
   }
 }
 
+void ProbeOptions::grow_to(int64_t wanted) {
+  if (!probes.empty() || !needles.empty() || app->count("--needles-per-cell") > 0) return;
+  profiler::ProbeGridOptions& grid = request.grid;
+  const int64_t before = grid.needles_per_cell, controls = grid.controls_per_length;
+  const int64_t most = request.num_needles > 0 ? request.num_needles : profiler::kMostNeedles;
+  while (num_probes() < wanted && grid.needles_per_cell < most) {
+    ++grid.needles_per_cell;
+    grid.controls_per_length = (controls * grid.needles_per_cell + before - 1) / before;
+  }
+}
+
 void ProbeOptions::validate() const {
   const profiler::ProbeGridOptions& grid = request.grid;
   if (grid.context_lengths.empty() || grid.depths.empty()) {

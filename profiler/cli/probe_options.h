@@ -33,6 +33,11 @@ struct ProbeOptions {
   // and says so where that is less than asked for.
   void fit_to_model(int64_t positions, profiler::ProgressSink& messages);
 
+  // Raises the probes of a cell until the grid holds `num_probes` or a cell every needle; controls
+  // keep their share. Where their number, a needle file or a preset was given, the grid stays as it
+  // is.
+  void grow_to(int64_t num_probes);
+
   // InputError for what can be told before a model is opened.
   void validate() const;
   // Of all probes, for the estimate of a dry run, after fit_to_model: how many, tokens of the

@@ -13,8 +13,10 @@
 #include "profiler/cli/mode_report.h"
 #include "profiler/cli/probe_options.h"
 #include "profiler/cli/profile_result.h"
+#include "profiler/probe_rounds.h"
 #include "profiler/question_batch.h"
 #include "profiler/scorer_registry.h"
+#include "profiler/tcp_ranks.h"
 
 namespace headscope::cli {
 namespace {
@@ -26,22 +28,36 @@ struct ProfileCommand {
   std::string mix;
   bool resume = false;
   bool default_scores = true;
+  bool until_stable = false;
+  int64_t max_probes = 512;
+  analysis::StopOptions stop;
   int64_t compare_exact = -1;  // probes; -1 = default_comparison()
   ProbeOptions probes;
   profiler::ProfileOptions run;
 };
 
-// A finished profile under --resume is left as it is.
-bool already_complete(Session& session, const ProfileCommand& command) {
+constexpr const char* kComplete = "complete";
+
+// A finished profile under --resume is left as it is; so is one that was finished before the
+// launcher started the ranks again (with --force it may be an older one). InputError where the
+// output may not be written.
+std::string state_of_output(const Session& session,
+                            const ProfileCommand& command,
+                            const profiler::RankPlace& place) {
   std::error_code ignored;
-  if (!command.resume || !std::filesystem::exists(command.out, ignored)) return false;
+  const bool resume = command.resume || (place.restarted && !session.common.force);
+  if (resume && std::filesystem::exists(command.out, ignored)) return kComplete;
+  outputs::check_output_path(command.out, session.common.force);
+  return "to be written";
+}
+
+void emit_complete(Session& session, const ProfileCommand& command) {
   profiler::ProfileOutcome outcome;
   outcome.profile = outputs::read_profile(command.out);
   outcome.num_resumed = static_cast<int64_t>(outcome.profile.probes.size());
   profiler::TrialLog(command.out).discard_leftovers();
   session.console.message(command.out + " is complete: nothing to do");
   emit_profile(session, outcome, command.out);
-  return true;
 }
 
 // Probes of exact mode beside a run of shared mode.
@@ -69,6 +85,13 @@ void dry_run(Session& session, ProfileCommand& command) {
   emit_estimate(session, command.model, size);
 }
 
+std::unique_ptr<profiler::RankGroup> join(const Session& session,
+                                          const profiler::RankPlace& place) {
+  auto ranks = profiler::join_ranks(place, [&] { return session.console.interrupted(); });
+  if (!ranks) throw Interrupted("interrupted: not all ranks had come, nothing was done");
+  return ranks;
+}
+
 // How far shared mode agrees with exact mode goes into the profile.
 void add_mode_agreement(const profiler::MeasuredModel& model,
                         const profiler::PromptWriter& writer,
@@ -82,20 +105,19 @@ void add_mode_agreement(const profiler::MeasuredModel& model,
   profile.provenance.options[kModeAgreementOption] = agreement.dump();
 }
 
-void run_profile(Session& session, ProfileCommand& command) {
-  session.apply_common();
-  command.probes.apply_preset();
-  command.probes.request.grid.seed = session.common.seed;
-  command.run.srh_span =
-      command.span == "answer" ? profiler::SpanChoice::kAnswer : profiler::SpanChoice::kNeedle;
-  command.run.mode =
-      command.probes.is_shared() ? profiler::ProfileMode::kShared : profiler::ProfileMode::kExact;
-  command.run.mix = analysis::parse_family_mix(command.mix);
-  command.probes.validate();
-  if (session.common.dry_run) return dry_run(session, command);
-  if (already_complete(session, command)) return;
-  outputs::check_output_path(command.out, session.common.force);
+// The probes of the run; of an open-ended one the most, in the order in which they are put.
+std::vector<profiler::Probe> probes_to_put(const ProfileCommand& command,
+                                           const profiler::PromptWriter& writer) {
+  std::vector<profiler::Probe> probes = build_probes(command.probes, writer);
+  if (!command.until_stable) return probes;
+  probes = profiler::mixed_order(std::move(probes), command.probes.request.grid.seed);
+  if (std::ssize(probes) > command.max_probes) {
+    probes.resize(static_cast<size_t>(command.max_probes));
+  }
+  return probes;
+}
 
+void measure(Session& session, ProfileCommand& command, profiler::RankGroup& ranks) {
   const auto started = std::chrono::steady_clock::now();
   const LoadedModel model = session.load(command.model, /*with_tokenizer=*/true);
   const profiler::PromptWriter writer(*model.tokenizer, model.chat,
@@ -103,20 +125,21 @@ void run_profile(Session& session, ProfileCommand& command) {
   session.console.message("prompt format " + writer.format_name() +
                           (writer.note().empty() ? "" : ": " + writer.note()));
   command.probes.fit_to_model(model::position_limit(model.decoder->config()), session.console);
-  const std::vector<profiler::Probe> probes = build_probes(command.probes, writer);
+  const std::vector<profiler::Probe> probes = probes_to_put(command, writer);
   if (command.default_scores) command.run.scores = profiler::default_scores(probes);
 
   Provenance made = session.provenance(model);
   command.probes.describe(writer, made);
-  profiler::TrialLog log(command.out, /*rank=*/-1, session.common.force);
+  profiler::TrialLog log(command.out, ranks.size() > 1 ? ranks.rank() : -1, session.common.force);
   const profiler::MeasuredModel measured{*model.decoder, *model.tokenizer, model.identity};
   profiler::ProfileOutcome outcome =
-      profiler::profile_heads(measured, probes, command.run, made, session.console, &log);
+      profiler::profile_heads(measured, probes, command.run, made, session.console, &log, &ranks);
   if (!outcome.complete) {
     throw Interrupted("interrupted: " + std::to_string(outcome.profile.probes.size()) + " of " +
                       std::to_string(probes.size()) + " probes are saved in " + log.path() +
                       ". Run the same command again (--resume) to go on.");
   }
+  if (ranks.rank() > 0) return;
   if (command.probes.is_shared()) {
     add_mode_agreement(measured, writer, command, session, outcome.profile);
   }
@@ -125,6 +148,44 @@ void run_profile(Session& session, ProfileCommand& command) {
   outputs::write_profile(outcome.profile, command.out, session.common.force);
   log.discard();
   emit_profile(session, outcome, command.out);
+}
+
+void settle_stop(ProfileCommand& command) {
+  if (!command.until_stable) return;
+  if (command.probes.is_shared()) {
+    throw InputError("--until-stable", "--mode exact", "--mode shared",
+                     "Questions that share a context are put together, not one by one.");
+  }
+  command.probes.grow_to(command.max_probes);
+  command.stop.seed = command.probes.request.grid.seed;
+  command.run.until_stable = command.stop;
+}
+
+void run_profile(Session& session, ProfileCommand& command) {
+  session.apply_common();
+  const profiler::RankPlace place = profiler::rank_place();
+  session.take_place(place);
+  command.probes.apply_preset();
+  command.probes.request.grid.seed = session.common.seed;
+  command.run.srh_span =
+      command.span == "answer" ? profiler::SpanChoice::kAnswer : profiler::SpanChoice::kNeedle;
+  command.run.mode =
+      command.probes.is_shared() ? profiler::ProfileMode::kShared : profiler::ProfileMode::kExact;
+  command.run.mix = analysis::parse_family_mix(command.mix);
+  command.probes.validate();
+  settle_stop(command);
+  if (session.common.dry_run) return dry_run(session, command);
+  const auto ranks = join(session, place);
+  // Rank 0 looks, so that all do the same whatever it writes meanwhile.
+  const auto state =
+      ranks->agree("output", place.rank == 0 ? state_of_output(session, command, place) : "",
+                   [&session] { return session.console.interrupted(); });
+  if (!state) throw Interrupted("interrupted: nothing was done");
+  if (*state == kComplete) {
+    if (place.rank == 0) emit_complete(session, command);
+    return;
+  }
+  measure(session, command, *ranks);
 }
 
 }  // namespace
@@ -157,6 +218,23 @@ void setup_profile(CLI::App& app, Session& session) {
       ->capture_default_str();
   sub->add_flag("--resume", command->resume,
                 "Leave an output that is complete as it is (unfinished runs go on anyway)");
+  CLI::Option* until =
+      sub->add_flag("--until-stable", command->until_stable,
+                    "Put probes in a mixed order only until the top heads would be found again");
+  sub->add_option("--max-probes", command->max_probes, "With --until-stable: probes at most")
+      ->needs(until)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  sub->add_option("--stable-overlap", command->stop.overlap,
+                  "With --until-stable: how much of the top tenth of the heads must be found again")
+      ->needs(until)
+      ->check(CLI::Range(0.01, 1.0))
+      ->capture_default_str();
+  sub->add_option("--stable-confidence", command->stop.confidence,
+                  "With --until-stable: in what share of repetitions")
+      ->needs(until)
+      ->check(CLI::Range(0.01, 1.0))
+      ->capture_default_str();
   add_common_options(*sub, session, {Takes::kOutput, Takes::kModel, Takes::kDryRun});
   sub->callback([command, &session] { run_profile(session, *command); });
 }

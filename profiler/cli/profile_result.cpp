@@ -10,17 +10,17 @@
 namespace headscope::cli {
 namespace {
 
-Json result_json(const profiler::ProfileOutcome& outcome, uint64_t seed) {
+Json result_json(const profiler::ProfileOutcome& outcome,
+                 const profiler::ProbeAudit& audit,
+                 uint64_t seed) {
   const HeadProfile& profile = outcome.profile;
-  Json json{{"num_probes", profile.probes.size()},
-            {"num_successful", profile.num_successful()},
-            {"num_resumed", outcome.num_resumed},
-            {"scores", Json::object()},
-            {"stability", Json::object()},
-            {"seconds", profile.provenance.seconds},
-            {"audit", audit_json(profiler::audit_probes(profile))},
-            {"trust", trust_json(profile, seed)}};
+  Json json{{"num_probes", profile.probes.size()}, {"num_successful", profile.num_successful()},
+            {"num_resumed", outcome.num_resumed},  {"scores", Json::object()},
+            {"stability", Json::object()},         {"seconds", profile.provenance.seconds},
+            {"audit", audit_json(audit)},          {"trust", trust_json(profile, audit, seed)}};
   json["stability"] = json["trust"]["stability"];
+  const Json& until_stable = json["trust"]["until_stable"];
+  if (!until_stable.is_null()) json["stability"]["until_stable"] = until_stable;
   if (const auto mode = profile.provenance.options.find("mode");
       mode != profile.provenance.options.end()) {
     json["mode"] = mode->second;
@@ -38,7 +38,10 @@ Json result_json(const profiler::ProfileOutcome& outcome, uint64_t seed) {
   return json;
 }
 
-std::string result_text(const HeadProfile& profile, const Json& json, const std::string& out) {
+std::string result_text(const HeadProfile& profile,
+                        const profiler::ProbeAudit& audit,
+                        const Json& json,
+                        const std::string& out) {
   std::ostringstream text;
   text << "wrote " << out << ": " << profile.num_successful() << " of " << profile.probes.size()
        << " probes answered\n"
@@ -53,7 +56,7 @@ std::string result_text(const HeadProfile& profile, const Json& json, const std:
     }
     text << "\n";
   }
-  text << audit_text(profiler::audit_probes(profile)) << trust_text(json["trust"], "");
+  text << audit_text(audit) << trust_text(json["trust"], "");
   if (profile.num_successful() == 0) {
     text << "No probe was answered: the scores are empty. Try shorter contexts "
             "(--context-lengths), or\n"
@@ -68,9 +71,10 @@ void emit_profile(const Session& session,
                   const profiler::ProfileOutcome& outcome,
                   const std::string& path,
                   const Json& more) {
-  Json json = result_json(outcome, session.common.seed);
+  const profiler::ProbeAudit audit = profiler::audit_probes(outcome.profile);
+  Json json = result_json(outcome, audit, session.common.seed);
   json.update(more);
-  session.emit(json, result_text(outcome.profile, json, path));
+  session.emit(json, result_text(outcome.profile, audit, json, path));
 }
 
 }  // namespace headscope::cli

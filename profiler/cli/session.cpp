@@ -33,7 +33,13 @@ void Session::apply_common() {
   if (common.threads > 0) at::set_num_threads(common.threads);
 }
 
+void Session::take_place(const profiler::RankPlace& place) {
+  place_ = place;
+  if (place.rank > 0) console.set_quiet(true);
+}
+
 void Session::emit(const Json& json, const std::string& text) const {
+  if (place_.rank > 0) return;
   // Text that came out of a model may hold broken UTF-8; the JSON must stay valid.
   if (common.json) {
     std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
@@ -53,9 +59,11 @@ at::Device Session::device() const {
                       ": no CUDA device is usable here (none is present, or this program was built "
                       "without CUDA). Use --device cpu.");
   }
-  if (name == "auto" || name == "cuda") return at::Device(at::kCUDA, 0);
-  const int64_t index = std::stoll(name.substr(5));
   const int64_t count = at::detail::getCUDAHooks().deviceCount();
+  if (name == "auto" || name == "cuda") {
+    return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(place_.local_rank % count));
+  }
+  const int64_t index = std::stoll(name.substr(5));
   if (index >= count) {
     throw DeviceError("--device " + name + ": expected a device number below " +
                       std::to_string(count) + ". Use --device cuda:0 or cpu.");

@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "outputs/provenance.h"
 #include "profiler/cli/console.h"
+#include "profiler/rank_place.h"
 
 namespace headscope::cli {
 
@@ -62,6 +63,10 @@ class Session {
   // Called by a subcommand's run(): applies --threads and --quiet.
   void apply_common();
 
+  // This process is one of several that share a run: rank 0 alone shows progress and results, and
+  // on a machine with several GPUs each rank takes its own unless --device names one.
+  void take_place(const profiler::RankPlace& place);
+
   // The result on stdout: `text` for people, or `json` under --json.
   void emit(const Json& json, const std::string& text) const;
 
@@ -78,6 +83,7 @@ class Session {
 
  private:
   std::string command_line_;
+  profiler::RankPlace place_;
 };
 
 // Which of the common options a subcommand takes.

@@ -9,8 +9,8 @@
 #include "analysis/rank_correlation.h"
 #include "analysis/retrieval_verdict.h"
 #include "analysis/stability.h"
+#include "analysis/stop_rule.h"
 #include "profiler/cli/trust_report.h"
-#include "profiler/probe_audit.h"
 
 namespace headscope::cli {
 namespace {
@@ -37,11 +37,7 @@ struct Context {
   [[nodiscard]] analysis::ProbeSamples samples(const ScoreTable& table) const {
     return analysis::probe_samples(profile.probes, table.samples, num_heads);
   }
-  // The score by which heads are selected: srh where there is one.
-  [[nodiscard]] std::string selecting_score() const {
-    if (profile.scores.empty()) return "";
-    return profile.scores.count("srh") > 0 ? "srh" : profile.scores.begin()->first;
-  }
+  [[nodiscard]] std::string selecting_score() const { return analysis::selecting_score(profile); }
   [[nodiscard]] Json place(size_t head) const {
     const auto per_layer = static_cast<size_t>(profile.model.shape.num_query_heads);
     return Json::array({head / per_layer, head % per_layer});
@@ -290,11 +286,11 @@ Json number_json(double value) {
   return std::isnan(value) ? Json() : Json(value);
 }
 
-Json trust_json(const HeadProfile& profile, uint64_t seed) {
+Json trust_json(const HeadProfile& profile, const profiler::ProbeAudit& audit, uint64_t seed) {
   const Context context(profile, seed);
   Json trust{{"num_probes", profile.probes.size()},
              {"num_successful", profile.num_successful()},
-             {"num_distinct_trials", profiler::audit_probes(profile).num_distinct_trials},
+             {"num_distinct_trials", audit.num_distinct_trials},
              {"num_controls", profile.controls.probes.size()},
              {"families", families_json(profile)},
              {"mix", analysis::format_family_mix(context.mix)}};
@@ -314,6 +310,7 @@ Json trust_json(const HeadProfile& profile, uint64_t seed) {
   const analysis::RetrievalVerdict verdict = analysis::judge_retrieval(profile, options);
   trust["selected_heads"] = selected_json(context, verdict);
   trust["verdict"] = verdict_json(verdict);
+  trust["until_stable"] = stop_json(profile);
   trust["unscored_layers"] = unscored_layers(profile);
   trust["warnings"] = warnings_json(context, trust);
   return trust;

@@ -6,6 +6,7 @@
 
 #include "outputs/head_profile.h"
 #include "profiler/cli/session.h"
+#include "profiler/probe_audit.h"
 
 namespace headscope::cli {
 
@@ -13,9 +14,17 @@ namespace headscope::cli {
 [[nodiscard]] Json number_json(double value);
 
 // Keys of docs/cli.md: num_probes, num_successful, num_distinct_trials, families, mix, stability,
-// family_agreement, score_agreement, intervals, kv_heads, selected_heads, verdict, unscored_layers,
-// warnings. The figures repeat with the seed.
-[[nodiscard]] Json trust_json(const HeadProfile& profile, uint64_t seed);
+// family_agreement, score_agreement, intervals, kv_heads, selected_heads, verdict, until_stable,
+// unscored_layers, warnings. The figures repeat with the seed. `audit` is the
+// profile's own (audit_probes).
+[[nodiscard]] Json trust_json(const HeadProfile& profile,
+                              const profiler::ProbeAudit& audit,
+                              uint64_t seed);
+
+// What the stop rule says of a profile that was measured until it was stable: stopped (false: the
+// probes ran out), score, reason (a sentence), num_probes, confidence, expected_overlap,
+// overlap_with_past, and the rule's overlap and confidence asked for. Null for any other.
+[[nodiscard]] Json stop_json(const HeadProfile& profile);
 
 // The same for people, from that object; lines begin with `indent`.
 [[nodiscard]] std::string trust_text(const Json& trust, const std::string& indent = "  ");

@@ -140,6 +140,14 @@ void selected(std::ostream& out,
   out << "\n";
 }
 
+void until_stable(std::ostream& out, const std::string& indent, const Json& trust) {
+  const Json& stop = trust["until_stable"];
+  if (stop.is_null()) return;
+  out << indent
+      << (stop["stopped"].get<bool>() ? "stopped      stable: " : "not stable   no probe is left: ")
+      << stop["reason"].get<std::string>() << "\n";
+}
+
 void verdict(std::ostream& out, const std::string& indent, const Json& trust) {
   const Json& verdict = trust["verdict"];
   out << indent << "verdict      ";
@@ -162,7 +170,7 @@ void verdict(std::ostream& out, const std::string& indent, const Json& trust) {
         << ")\n";
     out << indent << "             per layer: " << list(verdict["heads_per_layer"]) << "\n";
     if (!verdict["selector_fallback"].empty()) {
-      out << indent << "             without one, where a selector falls back to all heads: layers "
+      out << indent << "             a selector falls back to all heads in layers "
           << list(verdict["selector_fallback"]) << "\n";
     }
   }
@@ -183,6 +191,7 @@ std::string trust_text(const Json& trust, const std::string& indent) {
     by_num_probes(out, indent, trust, name);
     agreements(out, indent, trust, name);
     selected(out, indent, trust, name);
+    until_stable(out, indent, trust);
     verdict(out, indent, trust);
     if (!trust["unscored_layers"].empty()) {
       out << indent << "not scored   layers " << list(trust["unscored_layers"])

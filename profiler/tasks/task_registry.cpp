@@ -1,11 +1,12 @@
 #include "profiler/tasks/task_registry.h"
 
+#include <cmath>
+#include <iterator>
 #include <memory>
 
 #include "outputs/input_error.h"
-#include "profiler/probes/context_layout.h"
 #include "profiler/probes/haystack_windows.h"
-#include "profiler/probes/question_prompt.h"
+#include "profiler/tasks/sample_layout.h"
 
 namespace headscope::profiler {
 namespace {
@@ -38,24 +39,6 @@ uint64_t sample_seed(uint64_t seed, int64_t sample) {
 std::string padded(int64_t number) {
   const std::string digits = std::to_string(number);
   return std::string(digits.size() < 3 ? 3 - digits.size() : 0, '0') + digits;
-}
-
-// One question in a window of its own, its anchor at a random depth.
-std::vector<int64_t> write_sample(const Question& question,
-                                  SentenceTokens& tokens,
-                                  int64_t context_length,
-                                  Draw& draw,
-                                  const PromptWriter& writer) {
-  const double depth = static_cast<double>(draw.below(1001)) / 1000.0;
-  HaystackWindows windows(tokens, context_length, draw.below(1 << 30));
-  const LaidContext laid = windows.first_that_fits(
-      place_statements(question, depth), question.id,
-      [&](const LaidContext& context) {
-        return static_cast<int64_t>(
-            write_prompt(writer, context.text, question).encoding.ids.size());
-      },
-      [](const LaidContext&) { return true; });
-  return write_prompt(writer, laid.text, question).encoding.ids;
 }
 
 }  // namespace
@@ -99,6 +82,7 @@ std::vector<TaskSample> build_task_samples(const TaskRequest& request,
                      std::to_string(request.count));
   }
   check_context_lengths({request.context_length});
+  check_depths(request.depths);
   Haystack own = family->filler(request.seed);
   Haystack& haystack = filler != nullptr && family->stands_in_prose() ? *filler : own;
   grow_for(haystack, {request.context_length});
@@ -107,15 +91,33 @@ std::vector<TaskSample> build_task_samples(const TaskRequest& request,
   for (int64_t i = 0; i < request.count; ++i) {
     const Question question = write_question(*family, request.seed, i, Wording::kLiteral);
     Draw draw(sample_seed(~request.seed, i));
-    TaskSample sample;
+    // Drawn in any case, so that windows do not depend on how depths are chosen.
+    double depth = static_cast<double>(draw.below(1001)) / 1000.0;
+    if (!request.depths.empty()) {
+      depth = request.depths[static_cast<size_t>(i) % request.depths.size()];
+    }
+    TaskSample sample =
+        lay_sample(question, tokens, {request.context_length, depth, draw.below(1 << 30)}, writer);
     sample.task = request.task;
     sample.sample = i;
-    sample.context_length = request.context_length;
-    sample.prompt = write_sample(question, tokens, request.context_length, draw, writer);
-    sample.accepted = question.accepted;
-    sample.metric = question.metric;
-    sample.max_new_tokens = question.max_new_tokens;
+    if (request.depths.empty()) sample.depth = std::nan("");
     samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+std::vector<TaskSample> build_task_samples(const TaskSetRequest& request,
+                                           const PromptWriter& writer,
+                                           Haystack* filler) {
+  std::vector<TaskSample> samples;
+  for (const std::string& task : request.tasks) {
+    for (const int64_t context_length : request.context_lengths) {
+      std::vector<TaskSample> built = build_task_samples(
+          TaskRequest{task, request.count, context_length, request.seed, request.depths}, writer,
+          filler);
+      samples.insert(samples.end(), std::make_move_iterator(built.begin()),
+                     std::make_move_iterator(built.end()));
+    }
   }
   return samples;
 }

@@ -40,6 +40,9 @@ struct TaskRequest {
   int64_t count = 1;             // samples, >= 1
   int64_t context_length = 512;  // tokens of the whole prompt: never more, and nearly so many
   uint64_t seed = 0;
+  // 0..1, where the (first) statement stands: sample i takes depth i, from the first on again
+  // beyond the last. Empty = drawn at random for every sample.
+  std::vector<double> depths = {};
 };
 
 // Samples 0..count-1; sample i is the same whatever the count. `filler` replaces the built-in prose
@@ -48,5 +51,24 @@ struct TaskRequest {
 [[nodiscard]] std::vector<TaskSample> build_task_samples(const TaskRequest& request,
                                                          const PromptWriter& writer,
                                                          Haystack* filler = nullptr);
+
+// One request after the other: every task at every context length.
+struct TaskSetRequest {
+  std::vector<std::string> tasks;
+  std::vector<int64_t> context_lengths;
+  int64_t count = 1;  // samples of each task and context length
+  uint64_t seed = 0;
+  std::vector<double> depths = {};
+};
+
+[[nodiscard]] std::vector<TaskSample> build_task_samples(const TaskSetRequest& request,
+                                                         const PromptWriter& writer,
+                                                         Haystack* filler = nullptr);
+
+// Added to a run's seed, so that no plan is graded on prompts that it was made or chosen by:
+// calibrate takes the seed as it is.
+inline constexpr uint64_t kEvaluationSeeds = 1000003;
+inline constexpr uint64_t kPlanCheckSeeds = 2000003;
+inline constexpr uint64_t kTuneSeeds = 4000037;
 
 }  // namespace headscope::profiler

@@ -8,26 +8,18 @@
 // and beside one full attention of the same rows over the same cache.
 #include <ATen/ATen.h>
 
-#include <cmath>
-#include <stdexcept>
-
 #include "kernels/aten_ops.h"
 #include "kernels/ops.h"
 #include "profiler/output_error.h"
 #include "profiler/ranked_keys.h"
 #include "tests/benchmarks/benchmark.h"
+#include "tests/benchmarks/compared_case.h"
+#include "tests/benchmarks/layer_sizes.h"
 
 namespace headscope::benchmarks {
 namespace {
 
 constexpr int64_t kWindow = 8;
-
-struct LayerSize {
-  const char* name;
-  int64_t num_query_heads, num_kv_heads, head_dim, hidden;
-};
-constexpr LayerSize kLlama{"Llama-3.1-8B layer", 32, 8, 128, 4096};
-constexpr LayerSize kSmol{"SmolLM2-135M layer", 9, 3, 64, 576};
 
 const std::vector<int64_t> kSixteen{8,   16,  24,  32,  48,  64,   96,   128,
                                     192, 256, 384, 512, 768, 1024, 2048, 4096};
@@ -42,19 +34,13 @@ struct Case {
   at::Tensor q, k, v, w_o, scores, z_full;
 
   Case(const LayerSize& layer, int64_t keys, int64_t steps, const std::vector<int64_t>& all)
-      : size(layer),
-        num_keys(keys),
-        rows(steps),
-        budgets(all),
-        scale(1.0 / std::sqrt(static_cast<double>(layer.head_dim))) {
+      : size(layer), num_keys(keys), rows(steps), budgets(all), scale(layer.scale()) {
     at::manual_seed(7);
     q = at::randn({size.num_query_heads, rows, size.head_dim}) * 2.0;
     k = at::randn({size.num_kv_heads, keys + rows, size.head_dim});
     v = at::randn({size.num_kv_heads, keys + rows, size.head_dim});
     w_o = at::randn({size.hidden, size.num_query_heads * size.head_dim}) * 0.02;
-    // Heavy-tailed and smooth over positions, as pooled window attention is.
-    const at::Tensor raw = (at::randn({1, 1, keys - kWindow}) * 2.0).exp();
-    scores = at::avg_pool1d(raw, {5}, {1}, {2})[0];
+    scores = heavy_tailed_scores(1, keys - kWindow);
     z_full = full_attention();
   }
 
@@ -124,11 +110,6 @@ at::Tensor Case::separate(at::ScalarType dtype, int64_t steps) const {
 at::Tensor Case::peer() const {
   const int64_t group = size.num_query_heads / size.num_kv_heads;
   const at::Tensor batched_k = k.unsqueeze(0), batched_v = v.unsqueeze(0);
-  const auto repeat_kv = [&](const at::Tensor& t) {
-    return t.unsqueeze(2)
-        .expand({1, size.num_kv_heads, group, t.size(2), size.head_dim})
-        .reshape({1, size.num_query_heads, t.size(2), size.head_dim});
-  };
   std::vector<at::Tensor> errors;
   for (const int64_t cut : cuts()) {
     const at::Tensor index = std::get<1>(scores[0].topk(cut))
@@ -139,9 +120,9 @@ at::Tensor Case::peer() const {
     for (int64_t step = 0; step < rows; ++step) {
       const int64_t recent = kWindow + step + 1;
       const at::Tensor keys =
-          repeat_kv(at::cat({past_k, batched_k.narrow(2, num_keys - kWindow, recent)}, 2));
+          repeat_kv(at::cat({past_k, batched_k.narrow(2, num_keys - kWindow, recent)}, 2), group);
       const at::Tensor values =
-          repeat_kv(at::cat({past_v, batched_v.narrow(2, num_keys - kWindow, recent)}, 2));
+          repeat_kv(at::cat({past_v, batched_v.narrow(2, num_keys - kWindow, recent)}, 2), group);
       const at::Tensor query = q.narrow(1, step, 1).unsqueeze(0);
       const at::Tensor weight = (at::matmul(query, keys.transpose(2, 3)) * scale).softmax(-1);
       const at::Tensor z = at::matmul(weight, values).transpose(1, 2).reshape({1, 1, -1});
@@ -153,21 +134,17 @@ at::Tensor Case::peer() const {
   return at::stack(errors).view({-1, rows});
 }
 
-void expect_close(const char* what, const at::Tensor& found, const at::Tensor& oracle) {
-  const double gap = (found.to(at::kDouble) - oracle.to(at::kDouble)).abs().max().item<double>();
-  // Errors are of order 1; float32 sums of 4 096 products and softmax over up to 32K keys.
-  if (!(gap < 2e-5)) {
-    throw std::runtime_error(std::string("error_curve: ") + what + " differs by " +
-                             std::to_string(gap));
-  }
-}
+// Errors are of order 1; float32 sums of 4 096 products and softmax over up to 32K keys.
+constexpr double kTolerance = 2e-5;
 
 void check(const Case& c) {
   const int64_t steps = std::min<int64_t>(2, c.rows);
   const at::Tensor oracle = c.separate(at::kDouble, steps);
-  expect_close("our curve", c.ours().select(1, 0).narrow(1, 0, steps), oracle);
-  expect_close("one pass in ATen", c.one_pass_aten().select(1, 0).narrow(1, 0, steps), oracle);
-  expect_close("the peer's sequence", c.peer().narrow(1, 0, steps), oracle);
+  expect_close("error_curve: ours", c.ours().select(1, 0).narrow(1, 0, steps), oracle, kTolerance);
+  expect_close("error_curve: one pass in ATen", c.one_pass_aten().select(1, 0).narrow(1, 0, steps),
+               oracle, kTolerance);
+  expect_close("error_curve: the peer's sequence", c.peer().narrow(1, 0, steps), oracle,
+               kTolerance);
 }
 
 Row time(const Case& c, const Options& options, const Roofs& roofs) {
@@ -218,7 +195,7 @@ Row time(const Case& c, const Options& options, const Roofs& roofs) {
 std::vector<Row> benchmark_error_curve(const Options& options, const Roofs& roofs) {
   if (options.check_only) {
     check(Case(kSmol, 640, 5, {8, 16, 32, 256, 512}));
-    check(Case({"groups of 4", 8, 2, 128, 96}, 300, 3, {8, 64, 200}));
+    check(Case(kSmall, 300, 3, {8, 64, 200}));
     return {};
   }
   std::vector<Row> rows;
@@ -228,6 +205,7 @@ std::vector<Row> benchmark_error_curve(const Options& options, const Roofs& roof
         const Case c(layer, keys, /*steps=*/32, *budgets);
         check(c);
         rows.push_back(time(c, options, roofs));
+        announce(rows.back());
       }
     }
   }

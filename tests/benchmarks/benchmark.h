@@ -21,6 +21,9 @@ struct PairedTimes {
   int64_t discarded = 0;  // the host took processor time away meanwhile
 };
 
+// kWall is the record's clock. kProcessor counts the time of this process on all its threads: with
+// one thread it tells the ways apart on a machine that others use as well.
+enum class Clock { kWall, kProcessor };
 // The probes of a head profile: depths 0..1 x context lengths x needles.
 struct ProfileGrid {
   int64_t depths = 10;
@@ -31,7 +34,8 @@ struct ProfileGrid {
 struct Options {
   bool check_only = false;     // oracles on small cases, no times
   int64_t pairs = 21;          // wanted per comparison
-  double most_seconds = 60.0;  // per comparison; at least 5 pairs are taken all the same
+  double most_seconds = 20.0;  // per comparison; at least 5 pairs are taken all the same
+  Clock clock = Clock::kWall;
   // Of the op "profile": a model and a Python with transformers (empty = without), and how often
   // every way of making the profile is run.
   std::string model, python;
@@ -39,12 +43,15 @@ struct Options {
   int64_t rounds = 3;
 };
 
-// Runs both once to warm up, then in the order ours, other, other, ours, … Pairs during which
-// /proc/stat shows stolen time are taken again, up to as many as were wanted.
+// Runs both once to warm up, then in the order ours, other, other, ours, … Short work is repeated
+// within a pair until it takes a millisecond. Pairs during which /proc/stat shows stolen time are
+// taken again, up to as many as were wanted.
 [[nodiscard]] PairedTimes time_pairs(const std::function<void()>& ours,
                                      const std::function<void()>& other,
                                      const Options& options);
 
+// The shortest of a few runs.
+[[nodiscard]] double shortest_ms(const std::function<void()>& work, const Options& options);
 // Processor ticks (1/100 s) that the host gave to others, all cores together; 0 where the system
 // does not say.
 [[nodiscard]] int64_t stolen_ticks();
@@ -63,17 +70,27 @@ struct Row {
 
 // What this machine can do, measured in the same run: best of several.
 struct Roofs {
-  double gemm_gflops = 0.0;  // float32 product of 2048 x 2048 matrices
-  double read_gbs = 0.0;     // sum over 512 MB
+  double gemm_gflops = 0.0;           // float32 product of 2048 x 2048 matrices
+  double gemm_bfloat16_gflops = 0.0;  // the same in bfloat16
+  double read_gbs = 0.0;              // sum over 512 MB
+  double copy_gbs = 0.0;              // copy of 256 MB, bytes read and written
 };
-[[nodiscard]] Roofs measure_roofs();
+[[nodiscard]] Roofs measure_roofs(const Options& options);
 
 using Benchmark = std::function<std::vector<Row>(const Options& options, const Roofs& roofs)>;
 
 // By op name. A benchmark throws std::runtime_error where our result leaves its oracle.
 [[nodiscard]] const std::map<std::string, Benchmark>& benchmark_registry();
 
+std::vector<Row> benchmark_causal_attention(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_compact_kv(const Options& options, const Roofs& roofs);
 std::vector<Row> benchmark_error_curve(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_prefill(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_ragged_attention(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_select_retained(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_span_attention(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_top_attended(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_window_importance(const Options& options, const Roofs& roofs);
 std::vector<Row> benchmark_profile(const Options& options, const Roofs& roofs);
 
 }  // namespace headscope::benchmarks

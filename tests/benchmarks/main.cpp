@@ -1,5 +1,6 @@
 // headscope_bench --json F [--ops LIST] [--pairs N] [--seconds S] [--threads N]
-//                 [--model M] [--python P] [--grid G] [--rounds N] | --check
+//                 [--clock wall|processor] [--model M] [--python P] [--grid G] [--rounds N] |
+//                 --check
 // The last four are of the op "profile" (benchmark.h).
 #include <ATen/Parallel.h>
 
@@ -88,11 +89,13 @@ CommandLine parse(int argc, char** argv) {
       line.options.rounds = std::stoll(value);
     } else if (option == "--threads") {
       at::set_num_threads(std::stoi(value));
+    } else if (option == "--clock" && (value == "wall" || value == "processor")) {
+      line.options.clock = value == "wall" ? Clock::kWall : Clock::kProcessor;
     } else {
       throw std::invalid_argument(
           "expected --check or --json, --ops, --pairs, --seconds, --model, --python, --grid, "
-          "--rounds, --threads, found " +
-          option);
+          "--rounds, --threads, --clock wall|processor, found " +
+          option + " " + value);
     }
   }
   if (!line.options.check_only && line.json.empty()) {
@@ -104,17 +107,28 @@ CommandLine parse(int argc, char** argv) {
   return line;
 }
 
+const char* name_of(kernels::InstructionSet set) {
+  switch (set) {
+    case kernels::InstructionSet::kAvx512Bf16:
+      return "avx512_bf16";
+    case kernels::InstructionSet::kAvx512:
+      return "avx512";
+    case kernels::InstructionSet::kAvx2:
+      return "avx2";
+    case kernels::InstructionSet::kPortable:
+      break;
+  }
+  return "portable";
+}
+
 Json machine() {
   std::string name = "unknown";
   std::ifstream file("/proc/cpuinfo");
   for (std::string text; std::getline(file, text);) {
     if (text.rfind("model name", 0) == 0) name = text.substr(text.find(": ") + 2);
   }
-  const kernels::InstructionSet set = kernels::instruction_set();
   return {{"cpu", name},
-          {"instruction_set", set == kernels::InstructionSet::kAvx512 ? "avx512"
-                              : set == kernels::InstructionSet::kAvx2 ? "avx2"
-                                                                      : "portable"},
+          {"instruction_set", name_of(kernels::instruction_set())},
           {"threads", at::get_num_threads()}};
 }
 
@@ -146,9 +160,13 @@ std::string today() {
 }
 
 int run(const CommandLine& line) {
-  const Roofs roofs = line.options.check_only ? Roofs{} : measure_roofs();
+  const Roofs roofs = line.options.check_only ? Roofs{} : measure_roofs(line.options);
   Json record{{"machine", machine()},
-              {"roofs", {{"gemm_gflops", roofs.gemm_gflops}, {"read_gbs", roofs.read_gbs}}},
+              {"roofs",
+               {{"gemm_gflops", roofs.gemm_gflops},
+                {"gemm_bfloat16_gflops", roofs.gemm_bfloat16_gflops},
+                {"read_gbs", roofs.read_gbs},
+                {"copy_gbs", roofs.copy_gbs}}},
               {"command", line.text},
               {"date", today()},
               {"rows", Json::array()}};
@@ -157,7 +175,6 @@ int run(const CommandLine& line) {
     if (found == benchmark_registry().end()) throw std::invalid_argument("no benchmark of " + op);
     for (const Row& row : found->second(line.options, roofs)) {
       record["rows"].push_back(row_json(row));
-      std::cout << record["rows"].back().dump() << std::endl;
     }
   }
   if (!line.options.check_only) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 
@@ -11,11 +13,21 @@
 namespace headscope::benchmarks {
 namespace {
 
-double milliseconds(const std::function<void()>& work) {
-  const auto started = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started)
-      .count();
+double now_ms(Clock clock) {
+  timespec t{};
+  clock_gettime(clock == Clock::kWall ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) * 1e-6;
+}
+
+double milliseconds(const std::function<void()>& work, int64_t repeats, Clock clock) {
+  const double started = now_ms(clock);
+  for (int64_t i = 0; i < repeats; ++i) work();
+  return (now_ms(clock) - started) / static_cast<double>(repeats);
+}
+
+// How often to repeat work for a millisecond of it.
+int64_t repeats_for(double ms) {
+  return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(1.0 / std::max(ms, 1e-6))), 1, 1000);
 }
 
 double sorted_quantile(std::vector<double> values, double q) {
@@ -44,8 +56,8 @@ int64_t stolen_ticks() {
 PairedTimes time_pairs(const std::function<void()>& ours,
                        const std::function<void()>& other,
                        const Options& options) {
-  ours();
-  other();
+  const int64_t our_repeats = repeats_for(shortest_ms(ours, options));
+  const int64_t other_repeats = repeats_for(shortest_ms(other, options));
   PairedTimes times;
   std::vector<double> our_ms, other_ms, ratio;
   const auto started = std::chrono::steady_clock::now();
@@ -57,11 +69,11 @@ PairedTimes time_pairs(const std::function<void()>& ours,
     const int64_t stolen = stolen_ticks();
     double a = 0.0, b = 0.0;
     if (taken % 2 == 0) {
-      a = milliseconds(ours);
-      b = milliseconds(other);
+      a = milliseconds(ours, our_repeats, options.clock);
+      b = milliseconds(other, other_repeats, options.clock);
     } else {
-      b = milliseconds(other);
-      a = milliseconds(ours);
+      b = milliseconds(other, other_repeats, options.clock);
+      a = milliseconds(ours, our_repeats, options.clock);
     }
     // A machine that is never left alone is measured all the same.
     if (stolen_ticks() > stolen && times.discarded < options.pairs) {
@@ -81,21 +93,35 @@ PairedTimes time_pairs(const std::function<void()>& ours,
   return times;
 }
 
-Roofs measure_roofs() {
+double shortest_ms(const std::function<void()>& work, const Options& options) {
+  constexpr int kRuns = 3;
+  work();  // warm-up
+  double best = milliseconds(work, 1, options.clock);
+  for (int run = 1; run < kRuns; ++run) {
+    best = std::min(best, milliseconds(work, 1, options.clock));
+  }
+  return best;
+}
+
+Roofs measure_roofs(const Options& options) {
   constexpr int64_t kSide = 2048;
   constexpr int64_t kFloats = int64_t{128} << 20;
-  const at::Tensor a = at::rand({kSide, kSide}), b = at::rand({kSide, kSide});
-  at::Tensor product = at::mm(a, b);
+  constexpr double kFlops = 2.0 * kSide * kSide * kSide;
+  const auto gflops = [&](at::ScalarType dtype) {
+    const at::Tensor a = at::rand({kSide, kSide}).to(dtype), b = at::rand({kSide, kSide}).to(dtype);
+    at::Tensor product = at::mm(a, b);
+    return kFlops / shortest_ms([&] { at::mm_out(product, a, b); }, options) / 1e6;
+  };
   const at::Tensor many = at::ones({kFloats});
-  Roofs roofs;
-  for (int round = 0; round < 5; ++round) {
-    const double gemm_ms = milliseconds([&] { at::mm_out(product, a, b); });
-    roofs.gemm_gflops = std::max(roofs.gemm_gflops, 2.0 * kSide * kSide * kSide / gemm_ms / 1e6);
-    const double read_ms = milliseconds([&] { static_cast<void>(many.sum().item<float>()); });
-    roofs.read_gbs =
-        std::max(roofs.read_gbs, static_cast<double>(kFloats) * sizeof(float) / read_ms / 1e6);
-  }
-  return roofs;
+  const at::Tensor half = many.narrow(0, 0, kFloats / 2);
+  at::Tensor copy = half.clone();
+  const double bytes = static_cast<double>(many.nbytes());
+  return {
+      .gemm_gflops = gflops(at::kFloat),
+      .gemm_bfloat16_gflops = gflops(at::kBFloat16),
+      .read_gbs =
+          bytes / shortest_ms([&] { static_cast<void>(many.sum().item<float>()); }, options) / 1e6,
+      .copy_gbs = bytes / shortest_ms([&] { copy.copy_(half); }, options) / 1e6};
 }
 
 }  // namespace headscope::benchmarks

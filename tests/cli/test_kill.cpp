@@ -1,11 +1,8 @@
 // kill -9 at random moments: nothing finished is lost, nothing is run twice, the file ends the
 // same.
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <csignal>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>
@@ -13,6 +10,7 @@
 
 #include "profiler/planted_model.h"
 #include "profiler/trial_journal.h"
+#include "tests/support/child_process.h"
 #include "tests/support/profile_bytes.h"
 #include "tests/support/program.h"
 
@@ -35,34 +33,22 @@ struct Ending {
 Ending run_for(const std::vector<std::string>& arguments,
                const std::string& out,
                double limit = 1e9) {
-  std::vector<char*> argv;
-  std::string program = std::getenv("HEADSCOPE_PROGRAM");
-  std::vector<std::string> words = arguments;
-  argv.push_back(program.data());
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  std::vector<std::string> words{program_path()};
+  words.insert(words.end(), arguments.begin(), arguments.end());
   const auto started = Clock::now();
-  const pid_t child = fork();
-  if (child == 0) {
-    const int file = ::open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0644);
-    ::dup2(file, STDOUT_FILENO);
-    ::execv(program.c_str(), argv.data());
-    ::_exit(127);
-  }
+  ChildProcess child(words, out);
   Ending ending;
-  int status = 0;
-  for (;;) {
+  while (!child.ended()) {
     ending.seconds = std::chrono::duration<double>(Clock::now() - started).count();
-    if (waitpid(child, &status, WNOHANG) == child) break;
     if (ending.seconds > limit) {
-      ::kill(child, SIGKILL);
-      waitpid(child, &status, 0);
+      child.signal(SIGKILL);
       break;
     }
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
-  ending.killed = WIFSIGNALED(status);
-  ending.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  const int code = child.wait();
+  ending.killed = code == -SIGKILL;
+  ending.exit_code = code;
   return ending;
 }
 

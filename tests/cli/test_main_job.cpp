@@ -1,10 +1,17 @@
 // The main job through the program, on a planted model whose retrieval head is layer 2, head 1.
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "profiler/planted_model.h"
+#include "tests/support/child_process.h"
 #include "tests/support/program.h"
 
+using headscope::testing::ChildProcess;
+using headscope::testing::program_path;
 using headscope::testing::ProgramResult;
 using headscope::testing::run_headscope;
 using headscope::testing::ScratchFolder;
@@ -109,7 +116,7 @@ TEST_CASE("profile, calibrate, plan, generate and evaluate work hand in hand", "
       json_of({"evaluate", job.model, "--profile", job.profile, "--tasks", "needle", "--contexts",
                "256", "--samples", "2", "--methods", "compresskv,streaming", "--retentions",
                "0.5,1.0", "--prompt-format", "raw", "--out", job.scratch.path("e.h5")});
-  REQUIRE(rows["rows"].size() == 5);  // full, and two methods at two retentions
+  REQUIRE(rows["rows"].size() == 7);  // full; random and two methods at two retentions
   CHECK(rows["rows"][0]["method"] == "full");
 
   CHECK(json_of({"inspect", job.profile})["kind"] == "profile");
@@ -207,6 +214,27 @@ TEST_CASE("an interrupted profile says how to resume, and resuming ends it", "[c
   CHECK(whole["num_probes"] == 500);
   CHECK(whole["num_resumed"].get<int64_t>() > 0);
   CHECK(job.scratch.names() == std::vector<std::string>{"model", "profile.h5"});
+}
+
+TEST_CASE("one interruption that comes twice is one", "[cli]") {
+  const PlantedJob job;
+  const std::string err = job.scratch.path("err");
+  // timeout(1), like a terminal with a wrapper, signals a program and then its whole group.
+  ChildProcess child(
+      {"/bin/bash", "-c", "exec \"$0\" \"$@\" 2>'" + err + "'", program_path(), "profile",
+       job.model, "--out", job.profile, "--context-lengths", "2048", "--depths",
+       "0.1,0.3,0.5,0.7,0.9", "--needles-per-cell", "100", "--prompt-format", "raw"},
+      job.scratch.path("out"));
+  while (!child.ended() && !std::filesystem::exists(job.profile + ".trials")) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  child.signal(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  child.signal(SIGINT);
+  CHECK(child.wait() == 130);
+  const std::string said = headscope::testing::read_text(err);
+  INFO(said);
+  CHECK(said.find("--resume") != std::string::npos);
 }
 
 TEST_CASE("a dry run states memory and time and writes nothing", "[cli]") {

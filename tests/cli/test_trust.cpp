@@ -32,7 +32,8 @@ ProbeRecord probe_of(const std::string& family, int64_t id) {
   probe.answer_spans = {{12, 14}};
   probe.success = true;
   probe.gate_value = 1.0;
-  probe.prompt_hash = std::string(64, 'a');
+  const std::string number = std::to_string(id);
+  probe.prompt_hash = std::string(63 - number.size(), family == "word" ? 'b' : 'a') + "0" + number;
   return probe;
 }
 
@@ -72,6 +73,7 @@ HeadProfile made_up(const MadeUp& options) {
     for (const char* family : {"number", "word"}) {
       profile.probes.push_back(probe_of(family, i));
       profile.controls.probes.push_back(probe_of(family, i));
+      profile.controls.probes.back().success = false;
       add(profile.scores["srh"], family, true);
       add(profile.scores["sink"], family, false);
       add(profile.controls.scores["srh"], family, false);
@@ -162,7 +164,9 @@ TEST_CASE("a good profile is called good, with its figures", "[cli]") {
   CHECK(verdict["heads_per_layer"] == Json({0, 1, 0, 0, 5, 0}));
   CHECK(verdict["selector_fallback"] == Json({0, 2, 3, 5}));
   CHECK(good.text.find("the model has retrieval heads: 6 heads") != std::string::npos);
-  CHECK(good.text.find("falls back to all heads: layers 0, 2, 3, 5") != std::string::npos);
+  CHECK(good.text.find("a selector falls back to all heads in layers 0, 2, 3, 5") !=
+        std::string::npos);
+  INFO(good.text);
   CHECK(good.text.find("warning") == std::string::npos);
 }
 

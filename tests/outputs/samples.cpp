@@ -147,9 +147,13 @@ Evaluation sample_evaluation() {
   row.ci_high = 0.9;
   row.retention_of_full = std::numeric_limits<double>::quiet_NaN();
   row.below_floor = true;
+  row.metric = "f1";
+  row.compression = kQuestionAgnostic;
+  row.cost = {0.25, 1.5e9, 31.5};
   evaluation.rows = {row, row};
   evaluation.rows[1].method = "full";
   evaluation.rows[1].retention_of_full = 1.0;
+  evaluation.rows[1].cost = {};
   EvaluationSample sample;
   sample.task = "qa";
   sample.method = "snapkv";
@@ -158,6 +162,12 @@ Evaluation sample_evaluation() {
   sample.sample = 7;
   sample.score = 1.0 / 3.0;
   sample.kv_bytes = 4096;
+  sample.metric = "f1";
+  sample.compression = kQuestionAgnostic;
+  sample.depth = 0.75;
+  sample.prompt_tokens = 1000;
+  sample.budget_tokens = 125;
+  sample.cost = {0.5, 2048.0, std::numeric_limits<double>::quiet_NaN()};
   sample.expected = "Zürich";
   sample.response = "line one\nline \"two\"";
   evaluation.samples = {sample};

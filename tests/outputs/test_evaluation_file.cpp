@@ -9,6 +9,13 @@
 namespace headscope::outputs {
 namespace {
 
+void check_equal(const AnswerCost& found, const AnswerCost& expected) {
+  const auto same = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
+  CHECK(same(found.first_token_seconds, expected.first_token_seconds));
+  CHECK(same(found.prefill_peak_bytes, expected.prefill_peak_bytes));
+  CHECK(same(found.decode_tokens_per_second, expected.decode_tokens_per_second));
+}
+
 void check_equal(const Evaluation& found, const Evaluation& expected) {
   CHECK(found.model.shape == expected.model.shape);
   CHECK(found.provenance.options == expected.provenance.options);
@@ -28,6 +35,9 @@ void check_equal(const Evaluation& found, const Evaluation& expected) {
     CHECK(a.ci_high == b.ci_high);
     CHECK(std::isnan(a.retention_of_full) == std::isnan(b.retention_of_full));
     CHECK(a.below_floor == b.below_floor);
+    CHECK(a.metric == b.metric);
+    CHECK(a.compression == b.compression);
+    check_equal(a.cost, b.cost);
   }
   REQUIRE(found.samples.size() == expected.samples.size());
   for (size_t i = 0; i < expected.samples.size(); ++i) {
@@ -42,6 +52,12 @@ void check_equal(const Evaluation& found, const Evaluation& expected) {
     CHECK(a.kv_bytes == b.kv_bytes);
     CHECK(a.expected == b.expected);
     CHECK(a.response == b.response);
+    CHECK(a.metric == b.metric);
+    CHECK(a.compression == b.compression);
+    CHECK(a.depth == b.depth);
+    CHECK(a.prompt_tokens == b.prompt_tokens);
+    CHECK(a.budget_tokens == b.budget_tokens);
+    check_equal(a.cost, b.cost);
   }
 }
 
@@ -61,6 +77,21 @@ TEST_CASE("an evaluation survives JSON and HDF5, samples included", "[outputs]")
   }
 }
 
+TEST_CASE("an evaluation as version 1.0 wrote it is still read", "[outputs]") {
+  const Evaluation evaluation =
+      read_evaluation(std::filesystem::path(HEADSCOPE_GOLDEN_FOLDER) / "evaluation_1_0.h5");
+  REQUIRE(evaluation.rows.size() == 2);
+  REQUIRE(evaluation.samples.size() == 4);
+  CHECK(evaluation.rows[1].method == "snapkv");
+  CHECK(evaluation.rows[1].budget_tokens == 128);
+  // What it did not know yet.
+  CHECK(evaluation.rows[1].metric.empty());
+  CHECK(evaluation.rows[1].compression == kQuestionAware);
+  CHECK(std::isnan(evaluation.rows[1].cost.first_token_seconds));
+  CHECK(std::isnan(evaluation.samples[3].depth));
+  CHECK(std::isnan(evaluation.samples[3].cost.prefill_peak_bytes));
+}
+
 TEST_CASE("truncations of an evaluation are refused", "[outputs]") {
   const std::string text = evaluation_to_json(sample_evaluation());
   for (size_t length = 0; length + 2 < text.size(); length += 7) {
@@ -77,7 +108,7 @@ TEST_CASE("an evaluation with a wrong field is refused by name", "[outputs]") {
     return complaint([&] { static_cast<void>(evaluation_from_json(changed, "e.json")); });
   };
   CHECK(contains(after("headscope.evaluation", "headscope.plan"), "format"));
-  CHECK(contains(after("\"1.0\"", "\"3.0\""), "newer headscope"));
+  CHECK(contains(after("\"1.1\"", "\"3.0\""), "newer headscope"));
   CHECK(contains(after("\"accuracy\": 0.5", "\"accuracy\": \"good\""), "rows[0]: accuracy"));
   CHECK(contains(after("\"sample\": 7", "\"sample\": -7"), "samples[0]: sample"));
 }

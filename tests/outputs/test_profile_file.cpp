@@ -285,12 +285,14 @@ TEST_CASE("a profile whose shapes disagree is refused by name", "[outputs]") {
                    p.error_curves["srh4"].budgets = {32, 16};
                  }),
                  "error_curves/srh4/budgets"));
-  CHECK(contains(
-      complaint_after([](HeadProfile& p) { p.error_curves["srh4"].task_weights = {1.0, 0.0}; }),
-      "error_curves/srh4/task_weights[1]"));
-  CHECK(contains(
-      complaint_after([](HeadProfile& p) { p.error_curves["srh4"].prompt_task = {0, 1, 2}; }),
-      "error_curves/srh4/prompt_task"));
+  CHECK(contains(complaint_after([](HeadProfile& p) {
+                   p.error_curves["srh4"].task_weights = {1.0, 0.0};
+                 }),
+                 "error_curves/srh4/task_weights[1]"));
+  CHECK(contains(complaint_after([](HeadProfile& p) {
+                   p.error_curves["srh4"].prompt_task = {0, 1, 2};
+                 }),
+                 "error_curves/srh4/prompt_task"));
   CHECK(contains(
       complaint_after([](HeadProfile& p) { p.error_curves["srh4"].prompt_layer.pop_back(); }),
       "error_curves/srh4/prompt_layer"));

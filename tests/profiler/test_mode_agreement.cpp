@@ -97,11 +97,13 @@ TEST_CASE("a question is compared with its counterpart of the nearest length", "
   exact.probes = {probe};
   exact.scores["srh"].samples = {0.1F, 0.2F, 0.3F};
   HeadProfile shared = exact;
-  shared.probes.assign(3, probe);
+  shared.probes.assign(4, probe);
   shared.probes[0].context_length = 900;
   shared.probes[1].context_length = 510;
-  shared.probes[2].needle_id = "other";
-  shared.scores["srh"].samples = {0.3F, 0.2F, 0.1F, 0.4F, 0.5F, 0.6F, 0.3F, 0.2F, 0.1F};
+  shared.probes[2].context_length = 480;
+  shared.probes[3].needle_id = "other";
+  shared.scores["srh"].samples = {0.3F, 0.2F, 0.1F, 0.4F, 0.5F, 0.6F,
+                                  0.3F, 0.2F, 0.1F, 0.3F, 0.2F, 0.1F};
   CHECK(profiler::mode_agreement(exact, shared).scores.at("srh").spearman == Approx(1.0));
   shared.probes[1].family = "word";
   CHECK(profiler::mode_agreement(exact, shared).scores.at("srh").spearman == Approx(-1.0));

@@ -61,6 +61,10 @@ std::map<std::string, KernelDoor> broken_doors() {
                                                   const at::Tensor& v, double scale, int64_t) {
     return kernels::causal_attention(q, k, v, scale, /*attention_window=*/k.size(2) / 2);
   };
+  doors["full_attention"].full_attention = [](const at::Tensor& q, const at::Tensor& k,
+                                              const at::Tensor& v, double scale) {
+    return kernels::full_attention(q, k, v, scale * 1.01);
+  };
   doors["ragged_attention"].ragged_attention = [](const at::Tensor& q, const kernels::RaggedKv& kv,
                                                   double scale) {
     kernels::RaggedKv shifted = kv;
@@ -102,6 +106,13 @@ std::map<std::string, KernelDoor> broken_doors() {
     kernels::compact_kv(source, positions.slice(0, 0, positions.size(0) - 1), target,
                         target_offset);
   };
+  doors["compact_layer_kv"].compact_layer_kv =
+      [](const at::Tensor& source, std::span<const at::Tensor> positions, const at::Tensor& target,
+         std::span<const int64_t> target_offset) {
+        std::vector<at::Tensor> fewer(positions.begin(), positions.end());
+        fewer.back() = fewer.back().slice(0, 1);
+        kernels::compact_layer_kv(source, fewer, target, target_offset);
+      };
   doors["error_curve"].error_curve = [](const at::Tensor& q, const at::Tensor& k,
                                         const at::Tensor& v, double scale, int64_t first_position,
                                         const at::Tensor& order, std::span<const int64_t> cuts,

@@ -182,6 +182,29 @@ TEST_CASE("memory is given back layer by layer in the prompt's last pass", "[run
   CHECK(cache->bytes_held() * 20 < full_bytes);
 }
 
+TEST_CASE("a long prompt is read in the memory of what is held and one pass", "[runtime]") {
+  const OneThread one_thread;
+  CountingAllocator& allocator = counting_allocator();
+  constexpr int64_t kPrompt = 4096;
+  constexpr int64_t kHeld = 256;
+  constexpr int64_t kChunk = 128;
+  constexpr int64_t kLayers = 8;
+  const test::Sequence sequence = random_sequence(small_shape(kLayers, 2, 1, 32), 1, kPrompt, 703);
+  const BudgetPlan plan = uniform_plan("snapkv", sequence.shape, 64);
+  CompressingKvCache cache(plan, {.prefill_tokens = kHeld});
+  const int64_t layer_bytes = 2 * 32 * 4 * full_capacity(kHeld + kChunk);
+  const int64_t before = allocator.live();
+  allocator.forget_most();
+  cache.expect_prompt(kPrompt);
+  feed_prompt(cache, sequence, kPrompt, kChunk);
+  // What a layer holds at most, in all layers; one layer twice while it is moved; and the
+  // attention of one call with its scratch.
+  const int64_t scratch = 1 << 19;
+  CHECK(allocator.most() - before <= (kLayers + 1) * layer_bytes + scratch);
+  CHECK(allocator.most() - before < full_kv_bytes(sequence.shape, kPrompt, 4) / 4);
+  CHECK(cache.bytes_held() == planned_kv_bytes(plan, kPrompt, 4));
+}
+
 TEST_CASE("full bytes are tokens times the model's bytes per token", "[runtime]") {
   const ModelShape shape = small_shape(30, 9, 3, 64);
   CHECK(full_kv_bytes(shape, 1, 4) == 46080);

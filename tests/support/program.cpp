@@ -9,6 +9,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "tests/support/child_process.h"
+
 namespace headscope::testing {
 namespace {
 
@@ -21,11 +23,8 @@ std::string shell_quoted(const std::string& word) {
 }  // namespace
 
 ProgramResult run_headscope(const std::vector<std::string>& arguments, const std::string& before) {
-  const char* program = std::getenv("HEADSCOPE_PROGRAM");
-  if (program == nullptr)
-    throw std::runtime_error("HEADSCOPE_PROGRAM is not set; run through ctest");
   const ScratchFolder scratch;
-  std::string command = before + " " + shell_quoted(program);
+  std::string command = before + " " + shell_quoted(program_path());
   for (const std::string& argument : arguments) command += " " + shell_quoted(argument);
   command += " >" + shell_quoted(scratch.path("out")) + " 2>" + shell_quoted(scratch.path("err"));
   const int status = std::system(("bash -c " + shell_quoted(command)).c_str());

@@ -1,0 +1,80 @@
+// The drift check: how much of the attention the retained keys still catch. A method keeps what the
+// prompt's last queries asked for; whether later queries ask for the same is what this measures,
+// request by request.
+//
+// In the observation window the figure is exact for every head: all keys are still there when it is
+// taken. Once keys are evicted nobody can say what a query would have given them, except where they
+// are kept: a few sentinel KV heads keep the keys (not the values) of every token, so that the mass
+// that their queries place on the retained ones stays exact for as long as the request lives. Their
+// keys cost 1 / (2 num_layers num_kv_heads) of the full cache each and are part of bytes_held().
+// Sentinels are those KV heads whose window queries look hardest at the middle of the prompt
+// (neither at its first 4 nor at its last 64 tokens): these are the ones that fetch what a question
+// asks for. Layers with a sliding window have none.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "outputs/model_shape.h"
+#include "runtime/full_layer.h"
+#include "runtime/kv_cache.h"
+#include "runtime/query_window.h"
+#include "runtime/ragged_layer.h"
+
+namespace headscope::runtime {
+
+// Mass that the window's queries place on what stayed of their layer, over what they placed on all
+// that was held: [B, Hq, rows] float32, 0..1.
+[[nodiscard]] at::Tensor kept_mass(const QueryWindow& window, const RaggedLayer& layer);
+
+// Of one request; means over query heads and rows, 0..1. 1 where nothing was evicted.
+struct KeptMass {
+  std::vector<double> window_by_layer;  // [num_layers], of the observation window
+  double window = 1.0;                  // mean over layers
+  std::vector<KvHeadId> sentinels;
+  double sentinel_window = 1.0;  // the sentinels alone, observation window
+  double sentinel_recent = 1.0;  // the last 8 tokens that went through since the prompt
+  double sentinel_lowest = 1.0;  // the lowest that any 8 tokens in a row (or all so far) had
+};
+
+class DriftWatch {
+ public:
+  DriftWatch(int64_t num_layers, int64_t num_sentinels, std::vector<int64_t> padding);
+
+  // Before a layer's first eviction, while all its keys are there.
+  void offer(int64_t layer, const FullLayer& full, const QueryWindow& window);
+  // After the eviction at the prompt's end; null where the layer kept everything.
+  void see_window(int64_t layer, const QueryWindow& window, const RaggedLayer* layer_after);
+  // A later pass, right after the layer attended to what is held.
+  void see_pass(const LayerStep& step, const LayerAttention& attention, bool prompt_is_over);
+  void end_pass();
+  // Forgets the tokens from position `length` on; the figures stay as they are.
+  void truncate(int64_t length);
+
+  [[nodiscard]] KeptMass report(int64_t sequence) const;
+  [[nodiscard]] int64_t bytes_held() const;
+
+ private:
+  struct Sentinel {
+    KvHeadId head;
+    double middle = 0.0;     // mass on the middle of the prompt, by which it was chosen
+    at::Tensor keys;         // [B, capacity, d]
+    int64_t length = 0;      // columns
+    at::Tensor window_mass;  // [B] mean over the window
+  };
+  void append(Sentinel& sentinel, const at::Tensor& keys);
+  [[nodiscard]] at::Tensor mass(const Sentinel& sentinel,
+                                const LayerStep& step,
+                                const at::Tensor& held_lse) const;
+
+  size_t num_sentinels_ = 0;
+  std::vector<int64_t> padding_;
+  std::vector<at::Tensor> window_mass_;  // [num_layers], each [B]; undefined = 1
+  std::vector<Sentinel> sentinels_;
+  at::Tensor pass_mass_;        // [B, n] of the pass now running, summed over sentinels
+  at::Tensor recent_, lowest_;  // [B, up to 8], [B]
+};
+
+}  // namespace headscope::runtime
