@@ -10,7 +10,7 @@ namespace headscope::profiler {
 
 void DriftOptions::validate() const {
   if (sentinels < 0) {
-    throw InputError("drift sentinels", "0 or more KV heads", std::to_string(sentinels));
+    throw InputError("drift sentinels", "0 or more heads", std::to_string(sentinels));
   }
   if (!(threshold >= 0.0 && threshold <= 1.0)) {
     throw InputError("drift threshold", "a share from 0 to 1", std::to_string(threshold));

@@ -45,7 +45,7 @@ struct CompressorOptions {
   // Evicts down to the budgets at the end of every later turn too (expect_end_of_prompt()), judged
   // by that turn's last queries.
   bool compress_turns = false;
-  // KV heads that watch for drift (drift_watch.h). 0 = nothing is measured.
+  // Query heads that watch for drift (drift_watch.h). 0 = nothing is measured.
   int64_t drift_sentinels = 0;
 };
 

@@ -17,21 +17,22 @@ constexpr int64_t kLastTokens = 64;
 constexpr int64_t kRecentTokens = 8;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// Per KV head the mean mass of the window's queries on the middle of the prompt: [B, Hkv].
-at::Tensor middle_mass(const FullLayer& full, const QueryWindow& window) {
-  const at::Tensor keys = full.keys();
-  at::Tensor weights =
-      kernels::window_importance(window.q, keys, window.scale, /*heads=*/{},
-                                 {.reduction = kernels::WindowReduction::kMean}, window.lse)
-          .nan_to_num(/*nan=*/0.0, /*posinf=*/0.0, /*neginf=*/0.0);
-  const int64_t end = std::max<int64_t>(0, keys.size(2) - kLastTokens);
+// Per query head the most that the window's last query gives to a single key in the middle of the
+// prompt: [B, Hq].
+at::Tensor middle_peak(const FullLayer& full, const QueryWindow& window) {
+  const int64_t num_rows = window.num_rows();
+  at::Tensor weights = kernels::window_importance(window.q.narrow(/*dim=*/2, num_rows - 1, 1),
+                                                  full.keys(), window.scale, /*heads=*/{}, {},
+                                                  window.lse.narrow(/*dim=*/2, num_rows - 1, 1));
+  const int64_t end = std::max<int64_t>(0, full.length() - kLastTokens);
   for (int64_t b = 0; b < weights.size(0); ++b) {
     const int64_t padding = full.padding().empty() ? 0 : full.padding()[static_cast<size_t>(b)];
     const int64_t begin = std::min(weights.size(2), padding + kFirstTokens);
     weights[b].narrow(/*dim=*/1, 0, begin).zero_();
   }
-  const at::Tensor middle = weights.slice(/*dim=*/2, 0, end).sum(/*dim=*/2);
-  return middle.reshape({middle.size(0), keys.size(1), -1}).mean(/*dim=*/2);
+  // A first column of zeros, for prompts that have no middle.
+  weights.select(/*dim=*/2, 0).zero_();
+  return weights.narrow(/*dim=*/2, 0, std::max<int64_t>(1, end)).amax(/*dim=*/2);
 }
 
 // log of the sum of exp over the last dimension of scale * q.k, hidden entries left out.
@@ -83,22 +84,24 @@ void DriftWatch::offer(int64_t layer, const FullLayer& full, const QueryWindow& 
   if (window.attention_window > 0 || window.num_rows() == 0 || window.num_rows() >= keys.size(2)) {
     return;
   }
-  const at::Tensor middle = middle_mass(full, window).mean(/*dim=*/0).to(at::kCPU);
-  for (int64_t head = 0; head < middle.numel(); ++head) {
-    const auto share = middle[head].item<double>();
+  const at::Tensor peaks = middle_peak(full, window).mean(/*dim=*/0).to(at::kCPU);
+  const int64_t group = peaks.numel() / keys.size(1);
+  for (int64_t head = 0; head < peaks.numel(); ++head) {
+    const auto peak = peaks[head].item<double>();
     if (sentinels_.size() == num_sentinels_) {
-      const auto least = std::min_element(
-          sentinels_.begin(), sentinels_.end(),
-          [](const Sentinel& a, const Sentinel& b) { return a.middle < b.middle; });
-      if (least == sentinels_.end() || least->middle >= share) {
+      const auto least =
+          std::min_element(sentinels_.begin(), sentinels_.end(),
+                           [](const Sentinel& a, const Sentinel& b) { return a.peak < b.peak; });
+      if (least == sentinels_.end() || least->peak >= peak) {
         continue;
       }
       sentinels_.erase(least);
     }
     Sentinel sentinel;
     sentinel.head = {layer, head};
-    sentinel.middle = share;
-    append(sentinel, keys.select(/*dim=*/1, head));
+    sentinel.kv_head = head / group;
+    sentinel.peak = peak;
+    append(sentinel, keys.select(/*dim=*/1, sentinel.kv_head));
     sentinels_.push_back(std::move(sentinel));
   }
 }
@@ -111,11 +114,9 @@ void DriftWatch::see_window(int64_t layer,
   }
   const at::Tensor mass = kept_mass(window, *layer_after);  // [B, Hq, rows]
   window_mass_[static_cast<size_t>(layer)] = mass.mean(at::IntArrayRef({1, 2}));
-  const int64_t group = mass.size(1) / layer_after->num_kv_heads();
   for (Sentinel& sentinel : sentinels_) {
     if (sentinel.head.layer == layer) {
-      sentinel.window_mass = mass.narrow(/*dim=*/1, sentinel.head.kv_head * group, group)
-                                 .mean(at::IntArrayRef({1, 2}));
+      sentinel.window_mass = mass.select(/*dim=*/1, sentinel.head.head).mean(/*dim=*/1);
     }
   }
 }
@@ -127,7 +128,7 @@ void DriftWatch::see_pass(const LayerStep& step,
     if (sentinel.head.layer != step.layer) {
       continue;
     }
-    append(sentinel, step.k.select(/*dim=*/1, sentinel.head.kv_head));
+    append(sentinel, step.k.select(/*dim=*/1, sentinel.kv_head));
     if (!prompt_is_over) {
       continue;
     }
@@ -136,12 +137,10 @@ void DriftWatch::see_pass(const LayerStep& step,
   }
 }
 
-// Of each new token the share of its mass that fell on what is held: [B, n], mean over the group.
+// Of each new token the share of its mass that fell on what is held: [B, n].
 at::Tensor DriftWatch::mass(const Sentinel& sentinel,
                             const LayerStep& step,
                             const at::Tensor& held_lse) const {
-  const int64_t group = step.q.size(1) / step.k.size(1);
-  const int64_t first_head = sentinel.head.kv_head * group;
   const int64_t n = step.q.size(2);
   const at::TensorOptions whole = step.q.options().dtype(at::kLong);
   const at::Tensor column = at::arange(sentinel.length, whole);
@@ -152,13 +151,9 @@ at::Tensor DriftWatch::mass(const Sentinel& sentinel,
     hidden = hidden.logical_or(column < padding.reshape({-1, 1, 1}));
   }
   const at::Tensor all_lse =
-      visible_lse(step.q.narrow(/*dim=*/1, first_head, group),
-                  sentinel.keys.narrow(/*dim=*/1, 0, sentinel.length).unsqueeze(1),
-                  hidden.unsqueeze(1), step.scale);
-  return (held_lse.narrow(/*dim=*/1, first_head, group) - all_lse)
-      .exp()
-      .clamp(0.0, 1.0)
-      .mean(/*dim=*/1);
+      visible_lse(step.q.select(/*dim=*/1, sentinel.head.head),
+                  sentinel.keys.narrow(/*dim=*/1, 0, sentinel.length), hidden, step.scale);
+  return (held_lse.select(/*dim=*/1, sentinel.head.head) - all_lse).exp().clamp(0.0, 1.0);
 }
 
 void DriftWatch::end_pass() {

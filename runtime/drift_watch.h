@@ -4,12 +4,12 @@
 //
 // In the observation window the figure is exact for every head: all keys are still there when it is
 // taken. Once keys are evicted nobody can say what a query would have given them, except where they
-// are kept: a few sentinel KV heads keep the keys (not the values) of every token, so that the mass
-// that their queries place on the retained ones stays exact for as long as the request lives. Their
-// keys cost 1 / (2 num_layers num_kv_heads) of the full cache each and are part of bytes_held().
-// Sentinels are those KV heads whose window queries look hardest at the middle of the prompt
-// (neither at its first 4 nor at its last 64 tokens): these are the ones that fetch what a question
-// asks for. Layers with a sliding window have none.
+// are kept: a few sentinel query heads have the keys (not the values) of every token at hand, so
+// that the mass that their queries place on the retained ones stays exact for as long as the
+// request lives. These keys cost 1 / (2 num_layers num_kv_heads) of the full cache for each
+// sentinel and are part of bytes_held(). Sentinels are those query heads that give most to one
+// single key in the middle of the prompt (not among its first 4 or last 64 tokens) when its last
+// token asks: these are the ones that fetch. Layers with a sliding window have none.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -33,10 +33,10 @@ namespace headscope::runtime {
 struct KeptMass {
   std::vector<double> window_by_layer;  // [num_layers], of the observation window
   double window = 1.0;                  // mean over layers
-  std::vector<KvHeadId> sentinels;
-  double sentinel_window = 1.0;  // the sentinels alone, observation window
-  double sentinel_recent = 1.0;  // the last 8 tokens that went through since the prompt
-  double sentinel_lowest = 1.0;  // the lowest that any 8 tokens in a row (or all so far) had
+  std::vector<HeadId> sentinels;        // query heads
+  double sentinel_window = 1.0;         // the sentinels alone, observation window
+  double sentinel_recent = 1.0;         // the last 8 tokens that went through since the prompt
+  double sentinel_lowest = 1.0;         // the lowest that any 8 tokens in a row (or all so far) had
 };
 
 class DriftWatch {
@@ -58,8 +58,9 @@ class DriftWatch {
 
  private:
   struct Sentinel {
-    KvHeadId head;
-    double middle = 0.0;     // mass on the middle of the prompt, by which it was chosen
+    HeadId head;
+    int64_t kv_head = 0;
+    double peak = 0.0;       // by which it was chosen
     at::Tensor keys;         // [B, capacity, d]
     int64_t length = 0;      // columns
     at::Tensor window_mass;  // [B] mean over the window

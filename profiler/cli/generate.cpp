@@ -80,7 +80,7 @@ std::optional<BudgetPlan> make_plan(Session& session,
 Json drift_json(const profiler::TurnResult& turn, double threshold) {
   const runtime::KeptMass& kept = *turn.kept;
   Json sentinels = Json::array();
-  for (const KvHeadId& head : kept.sentinels) sentinels.push_back({head.layer, head.kv_head});
+  for (const HeadId& id : kept.sentinels) sentinels.push_back({id.layer, id.head});
   return Json{{"window", kept.window},
               {"window_by_layer", kept.window_by_layer},
               {"sentinels", sentinels},

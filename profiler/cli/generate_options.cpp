@@ -21,7 +21,7 @@ void add_cache_options(CLI::App& app, GenerateCommand& command) {
   app.add_flag("--drift-check", command.drift_check,
                "Measure how much of the attention falls on what was kept");
   app.add_option("--drift-sentinels", command.drift.sentinels,
-                 "KV heads that measure it while tokens are generated")
+                 "Query heads that measure it while tokens are generated")
       ->capture_default_str();
   app.add_option("--drift-threshold", command.drift.threshold,
                  "Kept mass below which a request has drifted, 0..1")

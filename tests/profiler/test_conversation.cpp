@@ -82,7 +82,7 @@ TEST_CASE("a second question asks for what the first let go, and the sentinels s
   REQUIRE(first.kept.has_value());
   // The head that fetches is the one that watches.
   REQUIRE(first.kept->sentinels.size() == 1);
-  CHECK(first.kept->sentinels[0] == KvHeadId{2, 0});
+  CHECK(first.kept->sentinels[0] == HeadId{2, 1});
   const double before = first.kept->sentinel_lowest;
 
   const TurnResult second = conversation.say(setup.second_question, kFourTokens);
