@@ -31,7 +31,7 @@ struct GenerateCommand {
   bool fallback = true;
   MethodSettings settings;
   bool drift_check = false;
-  profiler::DriftOptions drift{.sentinels = 2};
+  profiler::DriftOptions drift{.sentinels = 4};
   runtime::CompressorOptions compressor;
   model::GenerateOptions run;
 
