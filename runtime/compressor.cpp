@@ -60,8 +60,7 @@ void check_options(const CompressorOptions& options, const EvictionPolicy& polic
     throw InputError("decode tokens", "0 or more tokens", std::to_string(options.decode_tokens));
   }
   if (options.drift_sentinels < 0) {
-    throw InputError("drift sentinels", "0 or more heads",
-                     std::to_string(options.drift_sentinels));
+    throw InputError("drift sentinels", "0 or more heads", std::to_string(options.drift_sentinels));
   }
   if (!policy.evicts) {
     return;

@@ -89,6 +89,20 @@ TEST_CASE("an arm's plan has the heads that its selector names", "[profiler]") {
   CHECK_THROWS_WITH(heads("echo", "1"), Catch::Contains("echo"));
 }
 
+TEST_CASE("an arm with sets per KV head ranks keys by every group's own best heads", "[profiler]") {
+  const HeadProfile profile = profile_of_two_scores();
+  const std::vector<SelectorArm> arms = expand_arms({}, {"2"}, {}, {"layer", "kv_head"});
+  CHECK(labels_of(arms) == std::vector<std::string>{"srh-2", "srh-2+kv-head-sets"});
+  const BudgetPlan of_layer = plan_for_arm(arms[0], profile, 64, 1);
+  const BudgetPlan of_heads = plan_for_arm(arms[1], profile, 64, 1);
+  CHECK(of_layer.selection.index_sets == IndexSets::kOwn);
+  CHECK(of_heads.selection.index_sets == IndexSets::kKvHead);
+  // Heads 0 and 1 look for KV head 0, 2 and 3 for KV head 1.
+  CHECK(of_layer.selector_heads == Heads{{3, 2}, {3, 2}});
+  CHECK(of_heads.selector_heads == Heads{{3, 1}, {3, 1}});
+  CHECK_THROWS_WITH(expand_arms({}, {}, {}, {"group"}), Catch::Contains("--arm-sets"));
+}
+
 TEST_CASE("an arm's layers have budgets by error, or all the same", "[profiler]") {
   const HeadProfile profile = profile_of_two_scores();
   const auto budgets = [&](const std::string& allocation) {

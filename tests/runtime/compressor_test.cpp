@@ -112,6 +112,36 @@ TEST_CASE("a short prompt is left untouched", "[runtime]") {
   }
 }
 
+TEST_CASE("methods that look beyond the keys held refuse to judge them again, or padded",
+          "[runtime]") {
+  const ModelShape shape = small_shape(2, 4, 2);
+  for (const std::string& method : evicting_methods()) {
+    const EvictionPolicy& policy = find_policy(method);
+    const BudgetPlan plan = plan_for(method, shape, 40);
+    const std::vector<CompressorOptions> repeated{{.prefill_tokens = 64},
+                                                  {.decode_tokens = 8},
+                                                  {.compress_turns = true},
+                                                  {.drift_sentinels = 2}};
+    INFO(method);
+    if (judges_by_held_keys(policy)) {
+      for (const CompressorOptions& options : repeated) CHECK_NOTHROW(make_cache(plan, options));
+      CHECK_NOTHROW(make_cache(plan)->expect_padding({0, 3}));
+      continue;
+    }
+    for (const CompressorOptions& options : repeated) {
+      CHECK_THROWS_AS(make_cache(plan, options), InputError);
+    }
+    CHECK_THROWS_WITH(make_cache(plan)->expect_padding({0, 3}), Catch::Contains(method));
+    CHECK_NOTHROW(make_cache(plan)->expect_padding({0, 0}));
+  }
+  for (const char* method : {"h2o", "adakv", "kvcompress", "razor"}) {
+    CHECK_FALSE(judges_by_held_keys(find_policy(method)));
+  }
+  for (const char* method : {"snapkv", "compresskv", "streaming", "headkv"}) {
+    CHECK(judges_by_held_keys(find_policy(method)));
+  }
+}
+
 TEST_CASE("compressing in the last pass and afterwards give the same cache", "[runtime]") {
   for (const std::string& method : evicting_methods()) {
     const EvictionPolicy& policy = find_policy(method);
