@@ -4,6 +4,7 @@
 #include <charconv>
 #include <numeric>
 #include <random>
+#include <utility>
 
 #include "analysis/seeded_shuffle.h"
 #include "outputs/input_error.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr const char* kAll = "all";
 constexpr const char* kDrawn = "random";
+constexpr const char* kByLayer = "layer";
 
 int64_t number_of_heads(const std::string& text) {
   if (text == kAll) return kEveryHead;
@@ -26,10 +28,14 @@ int64_t number_of_heads(const std::string& text) {
   return number;
 }
 
-bool wants_layer_budgets(const std::string& allocation) {
-  if (allocation == "layer") return true;
-  if (allocation == "uniform") return false;
-  throw InputError("--arm-allocations", "layer or uniform", "\"" + allocation + "\"");
+std::string checked_allocation(const std::string& name) {
+  if (name == kByLayer || name == "uniform" || name == "curve") return name;
+  throw InputError("--arm-allocations", "layer, uniform or curve", "\"" + name + "\"");
+}
+
+int64_t checked_kernel(int64_t kernel) {
+  if (kernel >= 1 && kernel % 2 == 1) return kernel;
+  throw InputError("--arm-pooling-kernels", "odd numbers of at least 1", std::to_string(kernel));
 }
 
 bool has_one_set(const std::string& sets) {
@@ -51,38 +57,57 @@ std::vector<std::vector<int64_t>> drawn_heads(const ModelShape& shape,
   return drawn;
 }
 
+// Every arm with every value, in this order; as they are where there is none.
+template <typename Value, typename Set>
+void vary(std::vector<SelectorArm>& arms, const std::vector<Value>& values, const Set& set) {
+  if (values.empty()) return;
+  std::vector<SelectorArm> varied;
+  for (const SelectorArm& arm : arms) {
+    for (const Value& value : values) {
+      varied.push_back(arm);
+      set(varied.back(), value);
+    }
+  }
+  arms = std::move(varied);
+}
+
 }  // namespace
 
 std::string SelectorArm::label() const {
-  const std::string who =
+  std::string text =
       num_heads == kEveryHead ? "all-heads" : selector + "-" + std::to_string(num_heads);
-  return who + (has_layer_budgets ? "" : "+uniform") + (has_layer_sets ? "" : "+kv-head-sets");
+  if (allocation != kByLayer) text += "+" + allocation;
+  if (!has_layer_sets) text += "+kv-head-sets";
+  if (pooling_kernel != kOwnPooling) text += "+pool-" + std::to_string(pooling_kernel);
+  return text;
 }
 
-std::vector<SelectorArm> expand_arms(const std::vector<std::string>& selectors,
-                                     const std::vector<std::string>& numbers,
-                                     const std::vector<std::string>& allocations,
-                                     const std::vector<std::string>& sets) {
-  if (selectors.empty() && numbers.empty() && allocations.empty() && sets.empty()) return {};
-  const auto or_else = [](const std::vector<std::string>& given, const char* own) {
-    return given.empty() ? std::vector<std::string>{own} : given;
-  };
-  std::vector<SelectorArm> arms;
-  for (const std::string& selector : or_else(selectors, "srh")) {
-    for (const std::string& number : or_else(numbers, "4")) {
-      for (const std::string& allocation : or_else(allocations, "layer")) {
-        for (const std::string& shared : or_else(sets, "layer")) {
-          const SelectorArm arm{selector, selector == kAll ? kEveryHead : number_of_heads(number),
-                                wants_layer_budgets(allocation), has_one_set(shared)};
-          const bool is_known =
-              std::any_of(arms.begin(), arms.end(),
-                          [&](const SelectorArm& known) { return known.label() == arm.label(); });
-          if (!is_known) arms.push_back(arm);
-        }
-      }
-    }
+std::vector<SelectorArm> expand_arms(const ArmChoices& choices) {
+  const ArmChoices& c = choices;
+  if (c.selectors.empty() && c.numbers.empty() && c.allocations.empty() && c.sets.empty() &&
+      c.pooling_kernels.empty()) {
+    return {};
   }
-  return arms;
+  std::vector<SelectorArm> arms{SelectorArm{}};
+  vary(arms, c.selectors, [](SelectorArm& arm, const std::string& name) { arm.selector = name; });
+  vary(arms, c.numbers,
+       [](SelectorArm& arm, const std::string& text) { arm.num_heads = number_of_heads(text); });
+  vary(arms, c.allocations, [](SelectorArm& arm, const std::string& name) {
+    arm.allocation = checked_allocation(name);
+  });
+  vary(arms, c.sets,
+       [](SelectorArm& arm, const std::string& name) { arm.has_layer_sets = has_one_set(name); });
+  vary(arms, c.pooling_kernels,
+       [](SelectorArm& arm, int64_t kernel) { arm.pooling_kernel = checked_kernel(kernel); });
+  std::vector<SelectorArm> distinct;
+  for (SelectorArm& arm : arms) {
+    if (arm.selector == kAll) arm.num_heads = kEveryHead;
+    const bool is_known =
+        std::any_of(distinct.begin(), distinct.end(),
+                    [&](const SelectorArm& known) { return known.label() == arm.label(); });
+    if (!is_known) distinct.push_back(arm);
+  }
+  return distinct;
 }
 
 BudgetPlan plan_for_arm(const SelectorArm& arm,
@@ -98,10 +123,11 @@ BudgetPlan plan_for_arm(const SelectorArm& arm,
   if (is_score) options.score = arm.selector;
   options.selector_heads = count;
   if (!arm.has_layer_sets) options.selection.index_sets = IndexSets::kKvHead;
+  if (arm.pooling_kernel != kOwnPooling) options.selection.pooling_kernel = arm.pooling_kernel;
   options.eviction = "compresskv";
   options.fallback = false;  // the arm says who chooses
-  BudgetPlan plan = plan_from_profile(profile, arm.has_layer_budgets ? "compresskv" : "uniform",
-                                      budget_tokens, options);
+  const std::string allocator = arm.allocation == kByLayer ? "compresskv" : arm.allocation;
+  BudgetPlan plan = plan_from_profile(profile, allocator, budget_tokens, options);
   if (!is_score) plan.selector_heads = drawn_heads(shape, count, seed);
   return plan;
 }

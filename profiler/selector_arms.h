@@ -14,29 +14,39 @@
 namespace headscope::profiler {
 
 inline constexpr int64_t kEveryHead = 0;
+inline constexpr int64_t kOwnPooling = 0;
 
 struct SelectorArm {
   // A score whose best heads choose ("srh", "retrieval"), "random" for heads drawn of each layer,
   // "all" for every query head.
   std::string selector = "srh";
-  int64_t num_heads = 4;          // per layer, kEveryHead = all; "all" has no number
-  bool has_layer_budgets = true;  // by layer errors, as compresskv; else all layers the same
-  bool has_layer_sets = true;     // one ranking of keys per layer; else one per KV head, by its own
-                                  // share of the heads, at least one
+  int64_t num_heads = 4;  // per layer, kEveryHead = all; "all" has no number
+  // "layer": budgets by layer errors, as compresskv; "uniform": all the same; "curve": by the error
+  // curve of every KV head.
+  std::string allocation = "layer";
+  // One ranking of keys per layer; else one per KV head, by its own share of the heads, at least
+  // one.
+  bool has_layer_sets = true;
+  int64_t pooling_kernel = kOwnPooling;  // odd, tokens
 
-  // "srh-4", "random-4", and "all-heads" whoever chooses; "+uniform" without budgets of layers,
-  // "+kv-head-sets" with a ranking per KV head.
+  // "srh-4", "random-4", and "all-heads" whoever chooses; then what is not CompressKV's own:
+  // "+uniform" or "+curve", "+kv-head-sets", "+pool-13".
   [[nodiscard]] std::string label() const;
 };
 
-// Every selector with every number of heads, every allocation ("layer", "uniform") and all sets
-// ("layer", "kv_head"), each once; a list that is empty stands for CompressKV's own choice (srh, 4,
-// layer, layer). None where all are empty. `numbers` are "1", "2", … or "all". InputError for words
-// and numbers that are none of these.
-[[nodiscard]] std::vector<SelectorArm> expand_arms(const std::vector<std::string>& selectors,
-                                                   const std::vector<std::string>& numbers,
-                                                   const std::vector<std::string>& allocations,
-                                                   const std::vector<std::string>& sets = {});
+// What is to be tried of each choice; an empty list stands for CompressKV's own (srh, 4, layer,
+// layer, 5).
+struct ArmChoices {
+  std::vector<std::string> selectors = {};
+  std::vector<std::string> numbers = {};      // "1", "2", … or "all"
+  std::vector<std::string> allocations = {};  // "layer", "uniform", "curve"
+  std::vector<std::string> sets = {};         // "layer", "kv_head"
+  std::vector<int64_t> pooling_kernels = {};  // odd
+};
+
+// Every combination, each once; none where all lists are empty. InputError for words and numbers
+// that are none of these.
+[[nodiscard]] std::vector<SelectorArm> expand_arms(const ArmChoices& choices);
 
 // The arm's plan. Heads drawn at random are the same at every budget. InputError naming what the
 // profile lacks.

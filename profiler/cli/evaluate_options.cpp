@@ -64,21 +64,24 @@ void add_method_options(CLI::App& app, EvaluateCommand& command) {
                  "time, memory and speed")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--arm-selectors", command.arm_selectors,
+  app.add_option("--arm-selectors", command.arm_choices.selectors,
                  "Variants of compresskv by who chooses: a score's best heads (srh, retrieval, …), "
                  "random (heads), all (heads)")
       ->delimiter(',');
-  app.add_option("--arm-heads", command.arm_heads,
+  app.add_option("--arm-heads", command.arm_choices.numbers,
                  "Variants of compresskv by selector heads per layer: 1,2,4,6,all")
       ->delimiter(',');
-  app.add_option("--arm-allocations", command.arm_allocations,
-                 "Variants of compresskv by budgets: layer (by error), uniform")
+  app.add_option("--arm-allocations", command.arm_choices.allocations,
+                 "Variants of compresskv by budgets: layer (by error), uniform, curve (by KV head)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"layer", "uniform"}));
-  app.add_option("--arm-sets", command.arm_sets,
+      ->check(CLI::IsMember({"layer", "uniform", "curve"}));
+  app.add_option("--arm-sets", command.arm_choices.sets,
                  "Variants of compresskv by what shares a ranking of keys: layer, kv_head")
       ->delimiter(',')
       ->check(CLI::IsMember({"layer", "kv_head"}));
+  app.add_option("--arm-pooling-kernels", command.arm_choices.pooling_kernels,
+                 "Variants of compresskv by tokens that scores are pooled over (odd)")
+      ->delimiter(',');
 }
 
 profiler::TaskFileRequest file_request(const EvaluateCommand& command, int64_t position_limit) {
@@ -113,7 +116,7 @@ void EvaluateCommand::settle(uint64_t seed) {
     run.retentions.clear();
   }
   run.seed = seed;
-  arms = profiler::expand_arms(arm_selectors, arm_heads, arm_allocations, arm_sets);
+  arms = profiler::expand_arms(arm_choices);
   run.arms.clear();
   for (const profiler::SelectorArm& arm : arms) run.arms.push_back(arm.label());
   run.validate();

@@ -37,10 +37,7 @@ struct EvaluateCommand {
   std::string haystack;
 
   // Arms that take CompressKV apart.
-  std::vector<std::string> arm_selectors;
-  std::vector<std::string> arm_heads;
-  std::vector<std::string> arm_allocations;
-  std::vector<std::string> arm_sets;
+  profiler::ArmChoices arm_choices;
   std::vector<profiler::SelectorArm> arms;  // of settle()
 
   profiler::EvaluateOptions run;

@@ -50,22 +50,28 @@ std::vector<std::string> labels_of(const std::vector<SelectorArm>& arms) {
 
 TEST_CASE("arms are every combination of what was asked for, each once", "[profiler]") {
   using Labels = std::vector<std::string>;
-  CHECK(expand_arms({}, {}, {}).empty());
-  CHECK(labels_of(expand_arms({}, {"1", "all"}, {})) == Labels{"srh-1", "all-heads"});
-  CHECK(labels_of(expand_arms({}, {}, {"layer", "uniform"})) == Labels{"srh-4", "srh-4+uniform"});
+  CHECK(expand_arms({}).empty());
+  CHECK(labels_of(expand_arms({.numbers = {"1", "all"}})) == Labels{"srh-1", "all-heads"});
+  CHECK(labels_of(expand_arms({.allocations = {"layer", "uniform"}})) ==
+        Labels{"srh-4", "srh-4+uniform"});
   // All heads are the same heads, whoever names them.
-  CHECK(labels_of(expand_arms({"all", "random", "retrieval"}, {"2", "6", "all"}, {})) ==
+  CHECK(labels_of(expand_arms(
+            {.selectors = {"all", "random", "retrieval"}, .numbers = {"2", "6", "all"}})) ==
         Labels{"all-heads", "random-2", "random-6", "retrieval-2", "retrieval-6"});
-  CHECK_THROWS_WITH(expand_arms({}, {"0"}, {}), Catch::Contains("--arm-heads"));
-  CHECK_THROWS_WITH(expand_arms({}, {"2x"}, {}), Catch::Contains("2x"));
-  CHECK_THROWS_WITH(expand_arms({}, {}, {"heads"}), Catch::Contains("--arm-allocations"));
+  CHECK_THROWS_WITH(expand_arms({.numbers = {"0"}}), Catch::Contains("--arm-heads"));
+  CHECK_THROWS_WITH(expand_arms({.numbers = {"2x"}}), Catch::Contains("2x"));
+  CHECK_THROWS_WITH(expand_arms({.allocations = {"heads"}}), Catch::Contains("--arm-allocations"));
+  CHECK(labels_of(expand_arms({.allocations = {"curve"}, .pooling_kernels = {5, 13}})) ==
+        Labels{"srh-4+curve+pool-5", "srh-4+curve+pool-13"});
+  CHECK_THROWS_WITH(expand_arms({.pooling_kernels = {4}}), Catch::Contains("odd"));
 }
 
 TEST_CASE("an arm's plan has the heads that its selector names", "[profiler]") {
   const HeadProfile profile = profile_of_two_scores();
   const auto heads = [&](const std::string& selector, const std::string& number,
                          uint64_t seed = 1) {
-    return plan_for_arm(expand_arms({selector}, {number}, {}).front(), profile, 64, seed)
+    return plan_for_arm(expand_arms({.selectors = {selector}, .numbers = {number}}).front(),
+                        profile, 64, seed)
         .selector_heads;
   };
   CHECK(heads("srh", "1") == Heads{{3}, {3}});
@@ -91,7 +97,8 @@ TEST_CASE("an arm's plan has the heads that its selector names", "[profiler]") {
 
 TEST_CASE("an arm with sets per KV head ranks keys by every group's own best heads", "[profiler]") {
   const HeadProfile profile = profile_of_two_scores();
-  const std::vector<SelectorArm> arms = expand_arms({}, {"2"}, {}, {"layer", "kv_head"});
+  const std::vector<SelectorArm> arms =
+      expand_arms({.numbers = {"2"}, .sets = {"layer", "kv_head"}});
   CHECK(labels_of(arms) == std::vector<std::string>{"srh-2", "srh-2+kv-head-sets"});
   const BudgetPlan of_layer = plan_for_arm(arms[0], profile, 64, 1);
   const BudgetPlan of_heads = plan_for_arm(arms[1], profile, 64, 1);
@@ -100,20 +107,30 @@ TEST_CASE("an arm with sets per KV head ranks keys by every group's own best hea
   // Heads 0 and 1 look for KV head 0, 2 and 3 for KV head 1.
   CHECK(of_layer.selector_heads == Heads{{3, 2}, {3, 2}});
   CHECK(of_heads.selector_heads == Heads{{3, 1}, {3, 1}});
-  CHECK_THROWS_WITH(expand_arms({}, {}, {}, {"group"}), Catch::Contains("--arm-sets"));
+  CHECK_THROWS_WITH(expand_arms({.sets = {"group"}}), Catch::Contains("--arm-sets"));
+}
+
+TEST_CASE("an arm pools over as many tokens as it says, else as compresskv does", "[profiler]") {
+  const HeadProfile profile = profile_of_two_scores();
+  const auto kernel = [&](const ArmChoices& choices) {
+    return plan_for_arm(expand_arms(choices).front(), profile, 64, 1).selection.pooling_kernel;
+  };
+  CHECK(kernel({.numbers = {"4"}}) == 5);
+  CHECK(kernel({.pooling_kernels = {13}}) == 13);
 }
 
 TEST_CASE("an arm's layers have budgets by error, or all the same", "[profiler]") {
   const HeadProfile profile = profile_of_two_scores();
   const auto budgets = [&](const std::string& allocation) {
-    return plan_for_arm(expand_arms({}, {}, {allocation}).front(), profile, 64, 1).budget_tokens;
+    return plan_for_arm(expand_arms({.allocations = {allocation}}).front(), profile, 64, 1)
+        .budget_tokens;
   };
   CHECK(budgets("uniform") == Heads{{64, 64}, {64, 64}});
   const Heads by_error = budgets("layer");
   CHECK(by_error[0][0] < by_error[1][0]);
   CHECK(by_error[0][0] + by_error[1][0] == 128);
   for (const char* allocation : {"uniform", "layer"}) {
-    CHECK(plan_for_arm(expand_arms({}, {}, {allocation}).front(), profile, 64, 1).method ==
+    CHECK(plan_for_arm(expand_arms({.allocations = {allocation}}).front(), profile, 64, 1).method ==
           "compresskv");
   }
 }
