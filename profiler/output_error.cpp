@@ -19,18 +19,15 @@ at::Tensor relative_output_errors(const at::Tensor& z_kept,
                                     .transpose(1, 2)
                                     .flatten(2)
                                     .flatten(0, 1);  // [num_budgets * R, Hq * d]
-  at::Tensor total;
+  // One buffer for all shares: fresh ones of this size cost as much in page faults as in arithmetic.
+  at::Tensor share = at::empty({difference.size(0), w_o.size(0)}, difference.options());
+  at::Tensor total = at::zeros_like(share);
   std::vector<at::Tensor> norms(1);
   for (int64_t kv_head = 0; kv_head < num_kv_heads; ++kv_head) {
-    at::Tensor share =
-        at::mm(difference.narrow(/*dim=*/1, kv_head * columns, columns),
-               w_o.narrow(/*dim=*/1, kv_head * columns, columns).t());  // [.., hidden]
+    at::mm_out(share, difference.narrow(/*dim=*/1, kv_head * columns, columns),
+               w_o.narrow(/*dim=*/1, kv_head * columns, columns).t());
     norms.push_back(share.norm(2, /*dim=*/1));
-    if (total.defined()) {
-      total.add_(share);
-    } else {
-      total = std::move(share);
-    }
+    total.add_(share);
   }
   norms[0] = total.norm(2, /*dim=*/1);
   return at::stack(norms).view({-1, num_budgets, num_steps}).transpose(0, 1) /

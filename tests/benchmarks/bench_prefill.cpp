@@ -15,36 +15,11 @@
 #include "model/projection.h"
 #include "runtime/full_kv_cache.h"
 #include "tests/benchmarks/compared_case.h"
+#include "tests/benchmarks/smollm2_shape.h"
 #include "tests/support/memory_weights.h"
 
 namespace headscope::benchmarks {
 namespace {
-
-model::ModelConfig smollm2() {
-  model::ModelConfig config;
-  config.architecture = "llama";
-  config.num_layers = 30;
-  config.num_query_heads = 9;
-  config.num_kv_heads = 3;
-  config.head_dim = 64;
-  config.hidden_size = 576;
-  config.intermediate_size = 1536;
-  config.vocab_size = 49152;
-  config.max_positions = 8192;
-  config.rms_norm_eps = 1e-5;
-  config.rope.theta = 100000.0;
-  config.tie_word_embeddings = true;
-  config.attention_window.assign(30, 0);
-  config.checkpoint_dtype = "float32";
-  return config;
-}
-
-model::ModelConfig shortened(model::ModelConfig config, int64_t layers, int64_t vocab) {
-  config.num_layers = layers;
-  config.vocab_size = vocab;
-  config.attention_window.assign(static_cast<size_t>(layers), 0);
-  return config;
-}
 
 class Model {
  public:
@@ -218,12 +193,12 @@ ComparedCase make_case(const std::shared_ptr<const Model>& model,
 std::vector<Row> benchmark_prefill(const Options& options, const Roofs& roofs) {
   std::vector<Row> rows;
   if (options.check_only) {
-    const model::ModelConfig config = shortened(smollm2(), 3, 500);
+    const model::ModelConfig config = shortened(smollm2_config(), 3, 500);
     const auto model = std::make_shared<const Model>(config, at::kFloat);
     check_case(make_case(model, 150, config.vocab_size, at::kFloat, 1e-4));
     return rows;
   }
-  const model::ModelConfig config = smollm2();
+  const model::ModelConfig config = smollm2_config();
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     const auto model = std::make_shared<const Model>(config, dtype);
     // Random layers amplify what rounding they are given; 30 of them in bfloat16 leave the likeness

@@ -84,7 +84,9 @@ using Benchmark = std::function<std::vector<Row>(const Options& options, const R
 
 std::vector<Row> benchmark_causal_attention(const Options& options, const Roofs& roofs);
 std::vector<Row> benchmark_compact_kv(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_decode(const Options& options, const Roofs& roofs);
 std::vector<Row> benchmark_error_curve(const Options& options, const Roofs& roofs);
+std::vector<Row> benchmark_first_token(const Options& options, const Roofs& roofs);
 std::vector<Row> benchmark_prefill(const Options& options, const Roofs& roofs);
 std::vector<Row> benchmark_ragged_attention(const Options& options, const Roofs& roofs);
 std::vector<Row> benchmark_select_retained(const Options& options, const Roofs& roofs);

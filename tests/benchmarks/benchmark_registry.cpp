@@ -6,7 +6,9 @@ const std::map<std::string, Benchmark>& benchmark_registry() {
   static const std::map<std::string, Benchmark> registry{
       {"causal_attention", benchmark_causal_attention},
       {"compact_kv", benchmark_compact_kv},
+      {"decode", benchmark_decode},
       {"error_curve", benchmark_error_curve},
+      {"first_token", benchmark_first_token},
       {"prefill", benchmark_prefill},
       {"profile", benchmark_profile},
       {"ragged_attention", benchmark_ragged_attention},
