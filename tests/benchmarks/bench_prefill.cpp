@@ -3,23 +3,37 @@
 //   B0  transformers' sequence on LibTorch with sdpa attention: separate q, k, v, gate and up
 //       products, norms and rotary embedding op by op
 //   B1  the same with fused products and LibTorch's fused norm
+// With --model and --python also the model of that file, against transformers (sdpa attention) in a
+// process of its own between two halves of our runs, as B0: the shortest of its runs against the
+// median of ours.
 // `products_ms` is the time of the layers' products alone, in the form in which our decoder runs
 // them; attention's products are counted causally at that rate in `fraction_of_products_rate`.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <limits>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
+#include "analysis/quantile.h"
 #include "model/decoder.h"
+#include "model/model.h"
 #include "model/projection.h"
 #include "runtime/full_kv_cache.h"
 #include "tests/benchmarks/compared_case.h"
+#include "tests/benchmarks/python_run.h"
 #include "tests/benchmarks/smollm2_shape.h"
 #include "tests/support/memory_weights.h"
 
 namespace headscope::benchmarks {
 namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 class Model {
  public:
@@ -188,6 +202,78 @@ ComparedCase make_case(const std::shared_ptr<const Model>& model,
           .canonical = {}};
 }
 
+double milliseconds(const std::function<void()>& work) {
+  const auto started = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started)
+      .count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return analysis::quantile(values, 0.5);
+}
+
+// The first tokens that stand for a text: times do not depend on which.
+std::vector<int64_t> some_tokens(int64_t count, int64_t vocab_size) {
+  at::manual_seed(20);
+  const at::Tensor ids = at::randint(0, vocab_size, {count}, at::kLong);
+  return {ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + count};
+}
+
+// A real model against transformers, in one run.
+void time_transformers(const Options& options, at::ScalarType dtype, std::vector<Row>& rows) {
+  constexpr int kHalf = 3;  // of our runs
+  const auto source = model::open_model_source(options.model);
+  const model::Decoder decoder(source->config(), source->weights(), dtype, at::kCPU);
+  const int64_t vocab_size = source->config().vocab_size;
+  const std::vector<int64_t> lengths{2048, 8000};
+  std::vector<std::vector<double>> ours(lengths.size());
+  std::vector<int64_t> next(lengths.size());
+  nlohmann::json job{{"model", options.model},
+                     {"threads", at::get_num_threads()},
+                     {"dtype", dtype_name(dtype)},
+                     {"repeats", 2 * kHalf},
+                     {"prompts", nlohmann::json::array()}};
+  const auto run_half = [&] {
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      const std::vector<int64_t> tokens = some_tokens(lengths[i], vocab_size);
+      const auto read = [&] {
+        runtime::FullKvCache cache(source->config().num_layers);
+        next[i] = decoder.prefill(tokens, cache)[0][0].argmax().item<int64_t>();
+      };
+      read();  // warm-up
+      for (int run = 0; run < kHalf; ++run) ours[i].push_back(milliseconds(read));
+    }
+  };
+  for (const int64_t length : lengths) job["prompts"].push_back(some_tokens(length, vocab_size));
+  run_half();
+  const nlohmann::json theirs = run_python(options.python, "transformers_prefill.py", job);
+  run_half();
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    if (dtype == at::kFloat && theirs.at("next_token").at(i) != next[i]) {
+      throw std::runtime_error("prefill: transformers goes on with another token");
+    }
+    const auto their_ms = theirs.at("milliseconds").at(i).get<std::vector<double>>();
+    const double best = *std::min_element(their_ms.begin(), their_ms.end());
+    Row row{.op = "prefill",
+            .case_name = std::filesystem::path(options.model).filename().string() + ", " +
+                         std::to_string(lengths[i]) + " tokens, against transformers",
+            .dtype = dtype_name(dtype),
+            .ours_ms = median(ours[i]),
+            .b0_ms = best,
+            .b1_ms = kNaN,
+            .ratio_b0 = best / median(ours[i]),
+            .ratio_b1 = kNaN,
+            .p10 = kNaN,
+            .p90 = kNaN,
+            .fraction_of_roof = kNaN,
+            .more = {}};
+    announce(row);
+    rows.push_back(std::move(row));
+  }
+}
+
 }  // namespace
 
 std::vector<Row> benchmark_prefill(const Options& options, const Roofs& roofs) {
@@ -215,6 +301,7 @@ std::vector<Row> benchmark_prefill(const Options& options, const Roofs& roofs) {
       row.more["fraction_of_products_rate"] = c.work.flops / products.ours_ms / rate;
       rows.push_back(row);
     }
+    if (!options.model.empty() && !options.python.empty()) time_transformers(options, dtype, rows);
   }
   return rows;
 }

@@ -36,8 +36,8 @@ struct Options {
   int64_t pairs = 21;          // wanted per comparison
   double most_seconds = 20.0;  // per comparison; at least 5 pairs are taken all the same
   Clock clock = Clock::kWall;
-  // Of the op "profile": a model and a Python with transformers (empty = without), and how often
-  // every way of making the profile is run.
+  // Of the ops "profile" and "prefill": a model and a Python with transformers (empty = without).
+  // Of "profile": its probes, and how often every way of making the profile is run.
   std::string model, python;
   ProfileGrid grid;
   int64_t rounds = 3;

@@ -1,7 +1,8 @@
 // headscope_bench --json F [--ops LIST] [--pairs N] [--seconds S] [--threads N]
 //                 [--clock wall|processor] [--model M] [--python P] [--grid G] [--rounds N] |
 //                 --check
-// The last four are of the op "profile" (benchmark.h).
+// --model and --python are of the ops "profile" and "prefill", the last two of "profile"
+// (benchmark.h).
 #include <ATen/Parallel.h>
 
 #include <algorithm>

@@ -5,16 +5,14 @@
 
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 
 #include "profiler/probe_answer.h"
-#include "profiler/temporary_folder.h"
 #include "runtime/full_kv_cache.h"
+#include "tests/benchmarks/python_run.h"
 
 namespace headscope::benchmarks {
 namespace {
@@ -67,17 +65,6 @@ std::set<int64_t> tokens_of(const Probe& probe, const std::vector<TokenSpan>& sp
     tokens.insert(probe.prompt.begin() + span.begin, probe.prompt.begin() + span.end);
   }
   return tokens;
-}
-
-std::string quoted(const std::string& text) {
-  std::string shell = "'";
-  for (const char c : text) shell += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return shell + "'";
-}
-
-Json read_json(const std::string& path) {
-  std::ifstream file(path);
-  return Json::parse(file);
 }
 
 // One probe by the peers' schedule; adds its sample and answer.
@@ -149,16 +136,7 @@ ArmResult run_transformers(const std::string& python,
     job["probes"].push_back(
         {{"prompt", probes[i].prompt}, {"spans", spans}, {"steps", answers[i].size()}});
   }
-  const profiler::TemporaryFolder folder;
-  const std::string job_path = (folder.path() / "job.json").string();
-  const std::string result_path = (folder.path() / "result.json").string();
-  std::ofstream(job_path) << job;
-  const std::string command = quoted(python) + " " + quoted(HEADSCOPE_TRANSFORMERS_SCHEDULE) + " " +
-                              quoted(job_path) + " " + quoted(result_path);
-  if (std::system(command.c_str()) != 0) {
-    throw std::runtime_error("profile: transformers_schedule.py failed");
-  }
-  const Json result = read_json(result_path);
+  const Json result = run_python(python, "transformers_schedule.py", job);
   ArmResult arm{result.at("seconds"), {}, result.at("answers")};
   for (const Json& probe : result.at("srh")) {
     arm.srh.emplace_back();

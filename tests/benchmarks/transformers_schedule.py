@@ -22,13 +22,13 @@ import torch
 import transformers
 
 
-def load(path):
+def load(path, dtype=torch.float32):
     path = pathlib.Path(path)
     where = dict(pretrained_model_name_or_path=path)
     if path.suffix == ".gguf":
         where = dict(pretrained_model_name_or_path=path.parent, gguf_file=path.name)
     return transformers.AutoModelForCausalLM.from_pretrained(
-        **where, dtype=torch.float32, attn_implementation="sdpa"
+        **where, dtype=dtype, attn_implementation="sdpa"
     ).eval()
 
 
