@@ -8,8 +8,8 @@
 #                                 examples/output/results-quick/, to see that everything runs
 #   examples/results.sh --tables  only writes the tables anew, from what is measured so far
 #
-# SAMPLES, METHODS, MODEL and OUT (a folder) in the environment change what is run; each OUT keeps
-# the settings that it was begun with.
+# SAMPLES, METHODS, LONG_METHODS, DTYPE, MODEL and OUT (a folder) in the environment change what is
+# run; each OUT keeps the settings that it was begun with.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,27 +23,32 @@ headscope=${HEADSCOPE:-build/headscope}
 model=${MODEL:-examples/models/SmolLM2-135M-Instruct.Q4_1.gguf}
 mkdir -p "$out"
 
-methods=${METHODS:-compresskv,snapkv,streaming}
+# Every method; those whose judgement costs a pass over all pairs of tokens (h2o, kvcompress) and those
+# that differ little from a neighbour stay out of the longest prompts.
+methods=${METHODS:-compresskv,headcompresskv,adacompresskv,snapkv,pyramidkv,adakv,cake,headkv,h2o,razor,kvcompress,streaming}
+long_methods=${LONG_METHODS:-compresskv,snapkv,pyramidkv,adakv,headkv,streaming}
+# What the product makes of CompressKV: budgets by error curves, a ranking per KV head, wider pooling.
+ours=(--arm-selectors srh,all --arm-allocations curve --arm-sets kv_head --arm-pooling-kernels 5,13)
 samples=${SAMPLES:-40}
-needle_contexts=1024,2048,4096,8000
-family_contexts=1024,2048,4096
-families=qa,multi-qa,reasoning,summary,few-shot,code
+dtype=${DTYPE:-auto}
+context=2048
+short_contexts=1024,4096
+longest=8000
+families=multi-qa,summary,few-shot,code
 retentions=0.25,0.12,0.06,0.03,0.015,0.007
 budgets=128,64
-arm_context=2048
 grid_contexts=512,1024,2048,4096,8000
 grid_depths=0,0.125,0.25,0.375,0.5,0.625,0.75,0.875,1
-probes=(--context-lengths 1024,2048,4096 --depths 0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1
-        --needles-per-cell 4)
-calibration=(--samples 8 --context-length 2048)
+probes=(--probes default)
+calibration=(--samples 4 --context-length 1024)
 if [[ $mode == --quick ]]; then
   samples=${SAMPLES:-2}
-  needle_contexts=256,384
-  family_contexts=384
-  families=qa,code
+  context=384
+  short_contexts=256
+  longest=512
+  families=code
   retentions=0.5,0.12
   budgets=64
-  arm_context=384
   grid_contexts=256,384
   grid_depths=0,0.5,1
   probes=(--context-lengths 256 --depths 0.2,0.8 --needles-per-cell 1)
@@ -52,12 +57,12 @@ fi
 
 step() { printf '\n== %s\n' "$*"; }
 
-# evaluate NAME OPTIONS…: one file of the results, resumed where it was stopped.
+# evaluate NAME METHODS OPTIONS…: one file of the results, resumed where it was stopped.
 evaluate() {
-  local name=$1
-  shift
+  local name=$1 methods=$2
+  shift 2
   step "$name"
-  "$headscope" evaluate "$model" --profile "$out/profile.h5" --methods "$methods" \
+  "$headscope" evaluate "$model" --dtype "$dtype" --profile "$out/profile.h5" --methods "$methods" \
     --samples "$samples" "$@" --out "$out/$name.h5" --resume > "$out/$name.txt"
 }
 
@@ -65,24 +70,38 @@ measure() {
   if [[ ! -x $headscope ]]; then examples/setup.sh --build; fi
   if [[ -z ${MODEL:-} ]]; then examples/get_smollm2.sh; fi
   step "Head scores"
-  "$headscope" profile "$model" --out "$out/profile.h5" --scores srh,retrieval,r2,echo,induction \
-    "${probes[@]}" --resume > "$out/profile.txt"
+  "$headscope" profile "$model" --dtype "$dtype" --out "$out/profile.h5" "${probes[@]}" --resume \
+    > "$out/profile.txt"
   if [[ ! -e $out/calibrated ]]; then
     step "Error curves"
-    "$headscope" calibrate "$model" --profile "$out/profile.h5" "${calibration[@]}" \
+    "$headscope" calibrate "$model" --dtype "$dtype" --profile "$out/profile.h5" "${calibration[@]}" \
       > "$out/calibrate.txt"
     touch "$out/calibrated"
   fi
-  evaluate needles --tasks needle --contexts "$needle_contexts" --retentions "$retentions"
-  evaluate needles-tokens --tasks needle --contexts "$needle_contexts" --budgets "$budgets"
-  evaluate families --tasks "$families" --contexts "$family_contexts" --retentions "$retentions"
-  evaluate families-tokens --tasks "$families" --contexts "$family_contexts" --budgets "$budgets"
-  evaluate agnostic --tasks needle,qa --contexts "${family_contexts%%,*}" \
+  # The papers' own settings first, then one window and one pooling for all, then what the product
+  # makes of it; the most telling sizes before the rest.
+  evaluate published "$methods" --tasks needle,qa,reasoning --contexts "$context" \
+    --retentions "$retentions" --published-settings --no-fallback
+  evaluate common "$methods" --tasks needle,qa,reasoning --contexts "$context" \
+    --retentions "$retentions" "${ours[@]}"
+  evaluate longest "$long_methods" --tasks needle --contexts "$longest" --retentions "$retentions" \
+    "${ours[@]}"
+  evaluate families "$long_methods" --tasks "$families" --contexts "$context" \
+    --retentions "$retentions" "${ours[@]}"
+  evaluate agnostic "$long_methods" --tasks needle,qa --contexts "$context" \
     --retentions "$retentions" --question-agnostic
-  evaluate arms --tasks needle,qa --contexts "$arm_context" --retentions "$retentions" \
+  evaluate arms compresskv --tasks needle,qa --contexts "$context" --retentions 0.12,0.06,0.03 \
     --arm-selectors srh,retrieval,random,all --arm-heads 1,2,4,6,all \
     --arm-allocations layer,uniform --timed-samples 0
-  evaluate grid --tasks needle --contexts "$grid_contexts" --depths "$grid_depths" \
+  evaluate fallback compresskv --tasks needle,qa,reasoning --contexts "$context" \
+    --retentions "$retentions" --no-fallback --timed-samples 0
+  evaluate lengths "$long_methods" --tasks needle,qa --contexts "$short_contexts" \
+    --retentions "$retentions" "${ours[@]}"
+  evaluate tokens "$long_methods" --tasks needle,qa --contexts "$short_contexts" \
+    --budgets "$budgets" "${ours[@]}"
+  evaluate tokens-longest "$long_methods" --tasks needle --contexts "$longest" \
+    --budgets "$budgets" "${ours[@]}"
+  evaluate grid "$long_methods" --tasks needle --contexts "$grid_contexts" --depths "$grid_depths" \
     --retentions 0.06 --timed-samples 0
 }
 
@@ -99,12 +118,16 @@ section() {
 tables() {
   printf '%s, %s prompts a cell; the same prompts for every method. ' "$(basename "$model")" "$samples"
   printf '`random` keeps tokens drawn at random, under the same bytes.\n\n'
-  section needles "Needles"
-  section needles-tokens "Needles at fixed numbers of tokens"
-  section families "Task families"
-  section families-tokens "Task families at fixed numbers of tokens"
+  section published "Every method with the settings of its own paper"
+  section common "Every method under one window and one pooling, and what the product makes of it"
+  section longest "Needles in the longest prompts"
+  section families "Further families"
   section agnostic "Compressed before the question is known"
   section arms "What carries CompressKV: who chooses, how many, and budgets of layers"
+  section fallback "CompressKV without the fall-back to all heads"
+  section lengths "Shorter and longer prompts"
+  section tokens "Fixed numbers of tokens"
+  section tokens-longest "Fixed numbers of tokens in the longest prompts"
   section grid "Needles by depth and length"
 }
 
@@ -123,12 +146,12 @@ pictures() {
   local folder=$1
   mkdir -p "$folder"
   local name
-  for name in needles families; do
+  for name in published common longest families; do
     [[ -e $out/$name.h5 ]] || continue
     "$headscope" heatmap "$out/$name.h5" --picture frontier --out "$folder/results-$name.png" --force
   done
   if [[ -e $out/grid.h5 ]]; then
-    for name in full ${methods//,/ } random; do
+    for name in full ${long_methods//,/ } random; do
       "$headscope" heatmap "$out/grid.h5" --picture niah --method "$name" \
         --out "$folder/results-grid-$name.png" --force
     done
