@@ -92,7 +92,7 @@ libtorch() {
 system_packages
 libtorch
 if [ "$tests" = 1 ] && [ -x "$venv/bin/pip" ]; then
-  pip_once oracles 'transformers>=5.2,<5.3' tokenizers 'gguf==0.19.0' h5py accelerate numpy jinja2 sentencepiece
+  pip_once oracles 'transformers>=5.2,<5.3' tokenizers 'gguf==0.19.0' h5py accelerate numpy jinja2 sentencepiece kvpress==0.5.5
 fi
 if [ "$build" = 1 ]; then
   preset=cpu

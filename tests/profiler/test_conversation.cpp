@@ -1,6 +1,7 @@
 // Turns on a compressed cache, and the drift check, on a model whose retrieval head is known.
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "outputs/input_error.h"
@@ -103,9 +104,10 @@ TEST_CASE("a drifted turn is answered from the larger budget where that is asked
   Conversation probe(*setup.planted.decoder, setup.plan(48), {}, {.sentinels = 1});
   const double before = probe.say(setup.prompt(), kFourTokens).kept->sentinel_lowest;
   const double after = probe.say(setup.second_question, kFourTokens).kept->sentinel_lowest;
-  const double between = (before + after) / 2;
+  // Most heads of this model look everywhere, so that the window's mean is low in any case.
   const double window = probe.compressed()->drift().window;
-  REQUIRE(window > between);
+  REQUIRE(after < std::min(before, window));
+  const double between = (after + std::min(before, window)) / 2;
 
   const DriftOptions drift{.sentinels = 1, .threshold = between, .fallback = 12.0};
   Conversation conversation(*setup.planted.decoder, setup.plan(48), {}, drift);

@@ -295,6 +295,20 @@ PolicyCase case_of(const Rule& rule, int64_t group, int64_t batch, int64_t keys,
   return c;
 }
 
+// Whether the rule keeps these keys, of this case or of one whose queries differ by a few units in
+// the last place: then two keys were as good as tied in float32.
+bool keeps_by_rule(const Rule& rule, const PolicyCase& c, const Kept& kept) {
+  if (kept == rule.kept(c)) return true;
+  constexpr int kDraws = 12;
+  at::manual_seed(17);
+  for (int draw = 0; draw < kDraws; ++draw) {
+    PolicyCase near = c;
+    for (at::Tensor& q : near.sequence.q) q = q * (1.0 + 3e-7 * at::randn_like(q));
+    if (kept == rule.kept(near)) return true;
+  }
+  return false;
+}
+
 TEST_CASE("every policy keeps the keys that its rule keeps, at every group size", "[runtime]") {
   int64_t number = 0;
   for (const Rule& rule : rules()) {
@@ -305,7 +319,7 @@ TEST_CASE("every policy keeps the keys that its rule keeps, at every group size"
         INFO("rule " << number << " " << rule.method << ", group " << group << ", batch " << batch
                      << ", seed " << seed);
         const PolicyCase c = case_of(rule, group, batch, /*keys=*/150, seed);
-        CHECK(c.kept_by(find_policy(rule.method)) == rule.kept(c));
+        CHECK(keeps_by_rule(rule, c, c.kept_by(find_policy(rule.method))));
       }
     }
   }
