@@ -29,7 +29,10 @@ methods=${METHODS:-compresskv,headcompresskv,adacompresskv,snapkv,pyramidkv,adak
 long_methods=${LONG_METHODS:-compresskv,snapkv,pyramidkv,adakv,headkv,streaming}
 # What the product makes of CompressKV: budgets by error curves, a ranking per KV head, wider pooling.
 ours=(--arm-selectors srh,all --arm-allocations curve --arm-sets kv_head --arm-pooling-kernels 5,13)
+wider=(--arm-selectors all --arm-allocations curve --arm-sets kv_head --arm-pooling-kernels 9,13,21,31)
+tuned_budgets=128,64,32,16
 samples=${SAMPLES:-40}
+tuning_samples=12
 dtype=${DTYPE:-auto}
 context=2048
 short_contexts=1024,4096
@@ -43,9 +46,11 @@ probes=(--probes default)
 calibration=(--samples 4 --context-length 1024)
 if [[ $mode == --quick ]]; then
   samples=${SAMPLES:-2}
+  tuning_samples=1
   context=384
   short_contexts=256
   longest=512
+  tuned_budgets=64
   families=code
   retentions=0.5,0.12
   budgets=64
@@ -64,6 +69,21 @@ evaluate() {
   step "$name"
   "$headscope" evaluate "$model" --dtype "$dtype" --profile "$out/profile.h5" --methods "$methods" \
     --samples "$samples" "$@" --out "$out/$name.h5" --resume > "$out/$name.txt"
+}
+
+# Settings chosen by tune on its own prompts, for each size, and what they are worth on these.
+tune() {
+  local budget plans=()
+  for budget in ${tuned_budgets//,/ }; do
+    step "tune for $budget tokens"
+    "$headscope" tune "$model" --dtype "$dtype" --profile "$out/profile.h5" \
+      --tasks needle,qa,reasoning --samples "$tuning_samples" --budget "$budget" \
+      --context-length "$context" --out "$out/tuned-$budget.json" --resume \
+      > "$out/tuned-$budget.txt"
+    plans+=(--plan "$out/tuned-$budget.json")
+  done
+  evaluate tuned compresskv,snapkv --tasks needle,qa,reasoning --contexts "$context" \
+    --budgets "$tuned_budgets" --timed-samples 0 "${plans[@]}"
 }
 
 measure() {
@@ -86,6 +106,9 @@ measure() {
     --retentions "$retentions" "${ours[@]}"
   evaluate longest "$long_methods" --tasks needle --contexts "$longest" --retentions "$retentions" \
     "${ours[@]}"
+  tune
+  evaluate wider compresskv --tasks needle,qa,reasoning --contexts "$context" \
+    --retentions "$retentions" --timed-samples 0 "${wider[@]}"
   evaluate families "$long_methods" --tasks "$families" --contexts "$context" \
     --retentions "$retentions" "${ours[@]}"
   evaluate agnostic "$long_methods" --tasks needle,qa --contexts "$context" \
@@ -121,6 +144,8 @@ tables() {
   section published "Every method with the settings of its own paper"
   section common "Every method under one window and one pooling, and what the product makes of it"
   section longest "Needles in the longest prompts"
+  section tuned "Settings chosen by \`tune\`"
+  section wider "Pooling"
   section families "Further families"
   section agnostic "Compressed before the question is known"
   section arms "What carries CompressKV: who chooses, how many, and budgets of layers"

@@ -100,19 +100,64 @@ struct TileValues {
   static constexpr int64_t kStep = kWidth * int64_t{sizeof(float)};
 
   template <bool kStream>
-  static void copy_row(const char* from, int64_t row_bytes, char* to) {
-    int64_t byte = 0;
-    for (; byte + kStep <= row_bytes; byte += kStep) {
-      const Reg x = V::load(reinterpret_cast<const float*>(from + byte));
-      auto* target = reinterpret_cast<float*>(to + byte);
-      if constexpr (kStream) {
-        V::stream(target, x);
-      } else {
-        V::store(target, x);
-      }
+  static void copy_step(const char* from, char* to) {
+    const Reg x = V::load(reinterpret_cast<const float*>(from));
+    if constexpr (kStream) {
+      V::stream(reinterpret_cast<float*>(to), x);
+    } else {
+      V::store(reinterpret_cast<float*>(to), x);
     }
+  }
+
+  // With kSteps known the loop is unrolled; 0 takes any size.
+  template <bool kStream, int64_t kSteps>
+  static void copy_row(const char* from, int64_t row_bytes, char* to) {
+    if constexpr (kSteps > 0) {
+#pragma GCC unroll 16
+      for (int64_t step = 0; step < kSteps; ++step) {
+        copy_step<kStream>(from + step * kStep, to + step * kStep);
+      }
+      return;
+    }
+    int64_t byte = 0;
+    for (; byte + kStep <= row_bytes; byte += kStep) copy_step<kStream>(from + byte, to + byte);
     if (byte < row_bytes) {
       __builtin_memcpy(to + byte, from + byte, static_cast<size_t>(row_bytes - byte));
+    }
+  }
+
+  template <bool kStream, int64_t kSteps>
+  static void copy_rows_of(const char* source,
+                           int64_t source_stride,
+                           const int64_t* position,
+                           int64_t count,
+                           int64_t row_bytes,
+                           char* target,
+                           int64_t target_stride) {
+    for (int64_t i = 0; i < count; ++i, target += target_stride) {
+      const char* ahead = source + position[smaller(i + kRowsAhead, count - 1)] * source_stride;
+      for (int64_t byte = 0; byte < row_bytes; byte += kLineBytes) {
+        __builtin_prefetch(ahead + byte);
+      }
+      copy_row<kStream, kSteps>(source + position[i] * source_stride, row_bytes, target);
+    }
+    if constexpr (kStream) V::end_streams();
+  }
+
+  using CopyRows = void (*)(const char*, int64_t, const int64_t*, int64_t, int64_t, char*, int64_t);
+
+  // Unrolled for a head_dim of 64 or 128 in two or four bytes a number.
+  template <bool kStream>
+  static CopyRows copier(int64_t row_bytes) {
+    switch (row_bytes) {
+      case 128:
+        return copy_rows_of<kStream, 128 / kStep>;
+      case 256:
+        return copy_rows_of<kStream, 256 / kStep>;
+      case 512:
+        return copy_rows_of<kStream, 512 / kStep>;
+      default:
+        return copy_rows_of<kStream, 0>;
     }
   }
 
@@ -124,19 +169,8 @@ struct TileValues {
                         bool stream,
                         char* target,
                         int64_t target_stride) {
-    for (int64_t i = 0; i < count; ++i, target += target_stride) {
-      const char* ahead = source + position[smaller(i + kRowsAhead, count - 1)] * source_stride;
-      for (int64_t byte = 0; byte < row_bytes; byte += kLineBytes) {
-        __builtin_prefetch(ahead + byte);
-      }
-      const char* from = source + position[i] * source_stride;
-      if (stream) {
-        copy_row<true>(from, row_bytes, target);
-      } else {
-        copy_row<false>(from, row_bytes, target);
-      }
-    }
-    if (stream) V::end_streams();
+    const CopyRows copy = stream ? copier<true>(row_bytes) : copier<false>(row_bytes);
+    copy(source, source_stride, position, count, row_bytes, target, target_stride);
   }
 };
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <functional>
 #include <map>
 #include <set>
@@ -11,6 +10,8 @@
 #include <vector>
 
 #include "outputs/evaluation_file.h"
+#include "profiler/cli/evaluation_averages.h"
+#include "profiler/cli/table_text.h"
 #include "profiler/evaluation_settings.h"
 
 namespace headscope::cli {
@@ -18,19 +19,9 @@ namespace {
 
 constexpr const char* kFloorNote = "* below the method's own floor: floor and window were lowered";
 
-std::string fixed(double value, int digits) {
-  char text[48];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
 // "-" where nothing was measured.
 std::string or_dash(double value, const std::string& text) {
   return std::isnan(value) ? "-" : text;
-}
-
-std::string percent(double share) {
-  return fixed(100.0 * share, share < 0.0995 ? 1 : 0) + " %";
 }
 
 std::string seconds(double value) {
@@ -99,18 +90,6 @@ std::vector<std::pair<Cell, Rows>> cells_of(const Evaluation& evaluation) {
     cell->second.push_back(&row);
   }
   return cells;
-}
-
-std::string markdown_line(const std::vector<std::string>& fields) {
-  std::string line = "|";
-  for (const std::string& field : fields) line += " " + field + " |";
-  return line + "\n";
-}
-
-std::string markdown_head(const std::vector<std::string>& fields) {
-  std::string rule = "|";
-  for (size_t i = 0; i < fields.size(); ++i) rule += i == 0 ? "---|" : "---:|";
-  return markdown_line(fields) + rule + "\n";
 }
 
 std::string size_label(const EvaluationRow& row) {
@@ -199,7 +178,7 @@ std::string rows_text(const Evaluation& evaluation) {
 }
 
 std::string rows_markdown(const Evaluation& evaluation) {
-  std::string text;
+  std::string text = averages_markdown(evaluation);
   for (const auto& [cell, rows] : cells_of(evaluation)) text += cell_markdown(cell, rows);
   return text + (has_floors(evaluation) ? "\\" + std::string(kFloorNote) + ".\n" : "");
 }

@@ -28,7 +28,7 @@ struct TuneCommand {
   std::optional<double> retention;
   int64_t context_length = 1024;
   std::vector<std::string> tasks = profiler::default_task_names();
-  int64_t samples = 4;
+  int64_t samples = 8;
   bool resume = false;
   bool allocators_given = false;
   profiler::TuneOptions run;
@@ -79,10 +79,13 @@ void emit_outcome(const Session& session,
                text.str());
 }
 
-// Allocators that this profile has the measurements for, simplest first.
+// Allocators that this profile has the measurements for. The first one serves while selectors,
+// pooling and windows are tried: by error curves, where there are any, since it won wherever it was
+// compared (docs/results.md) and a selector is best judged under the budgets it will get.
 std::vector<std::string> possible_allocators(const HeadProfile& profile) {
-  std::vector<std::string> names = {"uniform", "pyramid"};
-  if (!profile.error_curves.empty()) names.insert(names.end(), {"compresskv", "curve"});
+  std::vector<std::string> names;
+  if (!profile.error_curves.empty()) names = {"curve", "compresskv"};
+  names.insert(names.end(), {"uniform", "pyramid"});
   if (profile.scores.count("srh") > 0) names.emplace_back("headkv");
   return names;
 }

@@ -2,6 +2,7 @@
 // head is layer 2, head 1.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -80,6 +81,33 @@ TEST_CASE("evaluate states every row's compression, metric and cost, with both c
   CHECK(markdown.out.find("| snapkv | ") != std::string::npos);
   CHECK(markdown.out.find("| random | ") != std::string::npos);
   CHECK(markdown.out.find("Full cache: 1.00") != std::string::npos);
+}
+
+TEST_CASE("the tables average the tasks of a length and give the share of the full cache",
+          "[cli]") {
+  const EvaluationJob job;
+  const ProgramResult result =
+      job.evaluate({"--tasks", "needle,qa", "--contexts", "512", "--samples", "4", "--methods",
+                    "snapkv", "--retentions", "0.4,0.1", "--timed-samples", "0"});
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  double full = 0.0, snapkv = 0.0;
+  const Json report = Json::parse(result.out);
+  for (const Json& row : report["rows"]) {
+    if (row["method"] == "full") full += row["accuracy"].get<double>() / 2;
+    if (row["method"] == "snapkv" && row["retention"] == 0.4) {
+      snapkv += row["accuracy"].get<double>() / 2;
+    }
+  }
+  REQUIRE(full > 0.0);
+  char cell[64];
+  std::snprintf(cell, sizeof cell, "| snapkv | %.3f (%.*f %%) |", snapkv,
+                snapkv / full < 0.0995 ? 1 : 0, 100.0 * snapkv / full);
+  const ProgramResult markdown = run_headscope({"inspect", job.out, "--markdown"});
+  INFO(markdown.out << "expected " << cell);
+  CHECK(markdown.out.find("### Average over 2 tasks, 512 tokens") == 0);
+  CHECK(markdown.out.find("| kept | 40 % | 10 % |") != std::string::npos);
+  CHECK(markdown.out.find(cell) != std::string::npos);
 }
 
 TEST_CASE("evaluate compresses without the question where it is told to", "[cli]") {

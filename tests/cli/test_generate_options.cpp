@@ -198,3 +198,45 @@ TEST_CASE("tune tries settings at equal bytes and writes the best as a plan", "[
   again.emplace_back("--resume");
   CHECK(job.run(again).exit_code == 0);
 }
+
+TEST_CASE("tune judges selectors under budgets by error curves where the profile has them",
+          "[cli]") {
+  const GenerateJob job;
+  const std::string profile = job.profile();
+  const auto first_allocator = [&](const std::string& out) -> std::string {
+    const ProgramResult result = job.run({"tune",
+                                          job.model,
+                                          "--profile",
+                                          profile,
+                                          "--budget",
+                                          "48",
+                                          "--tasks",
+                                          "needle",
+                                          "--samples",
+                                          "1",
+                                          "--context-length",
+                                          "256",
+                                          "--selectors",
+                                          "srh:1",
+                                          "--pooling-kernels",
+                                          "5",
+                                          "--windows",
+                                          "8",
+                                          "--prompt-format",
+                                          "raw",
+                                          "--out",
+                                          job.scratch.path(out)});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    const Json tuned = Json::parse(result.out);
+    CHECK(tuned["trials"].size() >= 3);
+    return tuned["trials"][0]["options"]["allocator"];
+  };
+  CHECK(first_allocator("without.json") == "uniform");
+  const ProgramResult calibrated =
+      job.run({"calibrate", job.model, "--profile", profile, "--tasks", "needle", "--samples", "1",
+               "--context-length", "256", "--prompt-format", "raw"});
+  INFO(calibrated.err);
+  REQUIRE(calibrated.exit_code == 0);
+  CHECK(first_allocator("with.json") == "curve");
+}
