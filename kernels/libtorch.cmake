@@ -32,7 +32,11 @@ message(STATUS "LibTorch ${HEADSCOPE_TORCH_VERSION}: ${_torch_lib_dir}")
 add_library(headscope_torch INTERFACE)
 set_target_properties(headscope_torch PROPERTIES EXPORT_NAME torch)
 target_include_directories(headscope_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIR})
-target_link_libraries(headscope_torch INTERFACE ${TORCH_CPU_LIBRARY} ${TORCH_C10_LIBRARY})
+# at::parallel_for is a template that runs on one thread wherever it is compiled without OpenMP. The
+# runtime is LibTorch's own copy: both are called libgomp.so.1, and its folder is searched first.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+target_link_libraries(headscope_torch INTERFACE ${TORCH_CPU_LIBRARY} ${TORCH_C10_LIBRARY}
+  OpenMP::OpenMP_CXX)
 # The wheel keeps its CUDA libraries beside itself; libtorch_cpu of the CUDA wheel needs two of them.
 file(GLOB _torch_nvidia_dirs "${_torch_site}/nvidia/*/lib" "${_torch_site}/nvidia/*/lib64")
 list(APPEND _torch_runtime_dirs ${_torch_lib_dir} ${_torch_nvidia_dirs})

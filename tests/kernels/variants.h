@@ -4,6 +4,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <catch2/catch.hpp>
 #include <cstdint>
@@ -65,6 +66,19 @@ inline std::string reason_to_skip(Way way) {
   return "";
 }
 
+// So many threads until the end of the scope.
+class ThreadCount {
+ public:
+  explicit ThreadCount(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
+  ~ThreadCount() { at::set_num_threads(before_); }
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int before_;
+};
+
+// The CPU kernels run alone and on three threads, which split rows, keys and heads otherwise.
 template <class Body>
 void run_variant(Way way, const Body& body) {
   const std::string reason = reason_to_skip(way);
@@ -73,7 +87,15 @@ void run_variant(Way way, const Body& body) {
     return;
   }
   const Variant variant(way);
-  body(variant);
+  if (variant.on_gpu() || variant.aten() || variant.emulated()) {
+    body(variant);
+  } else {
+    for (const int threads : {1, 3}) {
+      INFO(threads << " threads");
+      const ThreadCount count(threads);
+      body(variant);
+    }
+  }
   if (variant.emulated()) CHECK(variant.emulated_launches() > 0);
 }
 
