@@ -62,13 +62,21 @@ fi
 
 step() { printf '\n== %s\n' "$*"; }
 
-# evaluate NAME METHODS OPTIONS…: one file of the results, resumed where it was stopped.
+# evaluate NAME METHODS OPTIONS…: accuracy of one file of the results, resumed where it was stopped.
 evaluate() {
   local name=$1 methods=$2
   shift 2
   step "$name"
   "$headscope" evaluate "$model" --dtype "$dtype" --profile "$out/profile.h5" --methods "$methods" \
-    --samples "$samples" "$@" --out "$out/$name.h5" --resume > "$out/$name.txt"
+    --samples "$samples" --timed-samples 0 "$@" --out "$out/$name.h5" --resume > "$out/$name.txt"
+}
+
+# costs NAME CONTEXT RETENTIONS: time, memory and speed of every method, each alone.
+costs() {
+  step "$1"
+  "$headscope" evaluate "$model" --dtype "$dtype" --profile "$out/profile.h5" \
+    --methods "$long_methods,headcompresskv" --tasks needle --contexts "$2" --samples 5 \
+    --timed-samples 5 --retentions "$3" --out "$out/$1.h5" --resume > "$out/$1.txt"
 }
 
 # Settings chosen by tune on its own prompts, for each size, and what they are worth on these.
@@ -83,7 +91,7 @@ tune() {
     plans+=(--plan "$out/tuned-$budget.json")
   done
   evaluate tuned compresskv,snapkv --tasks needle,qa,reasoning --contexts "$context" \
-    --budgets "$tuned_budgets" --timed-samples 0 "${plans[@]}"
+    --budgets "$tuned_budgets" "${plans[@]}"
 }
 
 measure() {
@@ -108,24 +116,26 @@ measure() {
     "${ours[@]}"
   tune
   evaluate wider compresskv --tasks needle,qa,reasoning --contexts "$context" \
-    --retentions "$retentions" --timed-samples 0 "${wider[@]}"
+    --retentions "$retentions" "${wider[@]}"
   evaluate families "$long_methods" --tasks "$families" --contexts "$context" \
     --retentions "$retentions" "${ours[@]}"
   evaluate agnostic "$long_methods" --tasks needle,qa --contexts "$context" \
     --retentions "$retentions" --question-agnostic
   evaluate arms compresskv --tasks needle,qa --contexts "$context" --retentions 0.12,0.06,0.03 \
     --arm-selectors srh,retrieval,random,all --arm-heads 1,2,4,6,all \
-    --arm-allocations layer,uniform --timed-samples 0
+    --arm-allocations layer,uniform
   evaluate fallback compresskv --tasks needle,qa,reasoning --contexts "$context" \
-    --retentions "$retentions" --no-fallback --timed-samples 0
+    --retentions "$retentions" --no-fallback
   evaluate lengths "$long_methods" --tasks needle,qa --contexts "$short_contexts" \
     --retentions "$retentions" "${ours[@]}"
   evaluate tokens "$long_methods" --tasks needle,qa --contexts "$short_contexts" \
     --budgets "$budgets" "${ours[@]}"
   evaluate tokens-longest "$long_methods" --tasks needle --contexts "$longest" \
     --budgets "$budgets" "${ours[@]}"
+  costs costs "$context" 0.12,0.06,0.03
+  costs costs-longest "$longest" 0.12,0.06,0.03
   evaluate grid "$long_methods" --tasks needle --contexts "$grid_contexts" --depths "$grid_depths" \
-    --retentions 0.06 --timed-samples 0
+    --retentions 0.06
 }
 
 # section NAME TITLE: the tables of one file, or nothing where it is not complete.
@@ -153,6 +163,8 @@ tables() {
   section lengths "Shorter and longer prompts"
   section tokens "Fixed numbers of tokens"
   section tokens-longest "Fixed numbers of tokens in the longest prompts"
+  section costs "Time, memory and speed"
+  section costs-longest "Time, memory and speed in the longest prompts"
   section grid "Needles by depth and length"
 }
 
