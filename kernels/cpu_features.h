@@ -10,6 +10,7 @@ enum class InstructionSet {
   kAvx2,        // with FMA and F16C
   kAvx512,      // F, BW, DQ and VL, on top of kAvx2
   kAvx512Bf16,  // and bfloat16 products
+  kAmxBf16,     // and tiles of them
 };
 
 // True where this processor and operating system can run `set`.

@@ -44,7 +44,8 @@ void for_each_block(const at::Tensor& q,
                     int64_t first_position,
                     const Body& body) {
   const RowBlocks layout(q, k);
-  const auto make = [&] { return Worker{TileReader(layout.d, kv_type(k)), {}, {}}; };
+  const int64_t most_rows = std::min(kBlockRows, layout.rows_per_head);
+  const auto make = [&] { return Worker{TileReader(layout.d, kv_type(k), most_rows), {}, {}}; };
   for_each_task(k.size(0) * layout.blocks_per_head, make, [&](int64_t t, Worker& worker) {
     const int64_t head = t / layout.blocks_per_head;
     // The last rows see the most keys: first.

@@ -172,5 +172,6 @@ struct TileKernels {
 [[nodiscard]] const TileKernels& tile_kernels_avx2();
 [[nodiscard]] const TileKernels& tile_kernels_avx512();
 [[nodiscard]] const TileKernels& tile_kernels_avx512_bf16();
+[[nodiscard]] const TileKernels& tile_kernels_amx();
 
 }  // namespace headscope::kernels

@@ -121,6 +121,8 @@ const TileKernels& tile_kernels_portable() {
 
 const TileKernels& tile_kernels() {
   switch (instruction_set()) {
+    case InstructionSet::kAmxBf16:
+      return tile_kernels_amx();
     case InstructionSet::kAvx512Bf16:
       return tile_kernels_avx512_bf16();
     case InstructionSet::kAvx512:

@@ -71,8 +71,8 @@ int64_t padded_rows(int64_t rows) {
 
 TileReader::TileReader(int64_t d, KvType type, int64_t max_rows)
     : kernels_(tile_kernels()), d_(d), type_(type) {
-  packed_.resize(size(padded_rows(max_rows) * d));
-  logits_.resize(size(padded_rows(max_rows) * kLd));
+  packed_ = std::make_unique_for_overwrite<float[]>(size(padded_rows(max_rows) * d));
+  logits_ = std::make_unique_for_overwrite<float[]>(size(padded_rows(max_rows) * kLd));
   rescale_.resize(size(max_rows));
   visible_.resize(size(max_rows));
 }
@@ -84,13 +84,13 @@ void TileReader::set_rows(const float* q, int64_t rows, float factor) {
   if (type_ == KvType::kBFloat16 && kernels_.bfloat16 != nullptr && d_ % 2 == 0) {
     product_ = few ? Product::kBFloat16Dot : Product::kBFloat16Rows;
     (few ? kernels_.bfloat16->round_rows : kernels_.bfloat16->pack_rows)(q, rows, d_,
-                                                                         packed_.data());
+                                                                         packed_.get());
   } else if (few) {
     product_ = Product::kDot;
-    std::transform(q, q + rows * d_, packed_.begin(), [&](float x) { return x * factor; });
+    std::transform(q, q + rows * d_, packed_.get(), [&](float x) { return x * factor; });
   } else {
     product_ = Product::kRows;
-    kernels_.pack_rows(q, rows, d_, packed_.data());
+    kernels_.pack_rows(q, rows, d_, packed_.get());
   }
 }
 
@@ -106,8 +106,8 @@ KvRows TileReader::gathered(const KvRows& rows, int64_t begin, int64_t count) {
 }
 
 float* TileReader::logits(const KvRows& keys, int64_t begin, int64_t count) {
-  write_logits(keys, begin, count, logits_.data());
-  return logits_.data();
+  write_logits(keys, begin, count, logits_.get());
+  return logits_.get();
 }
 
 void TileReader::write_logits(const KvRows& all_keys,
@@ -121,7 +121,7 @@ void TileReader::write_logits(const KvRows& all_keys,
   const void* first = static_cast<const char*>(keys.data) + begin * keys.stride * bytes;
   switch (product_) {
     case Product::kDot:
-      kernels_.dot_logits[static_cast<int>(type_)](packed_.data(), rows_, d_, keys, begin, count,
+      kernels_.dot_logits[static_cast<int>(type_)](packed_.get(), rows_, d_, keys, begin, count,
                                                    out, kLd);
       break;
     case Product::kRows:
@@ -129,16 +129,16 @@ void TileReader::write_logits(const KvRows& all_keys,
         widened_.resize(size(kTileKeys * d_));
         kernels_.widen[static_cast<int>(type_)](keys, begin, count, d_, widened_.data());
       }
-      kernels_.row_logits(packed_.data(), rows_, d_, factor_,
+      kernels_.row_logits(packed_.get(), rows_, d_, factor_,
                           type_ == KvType::kFloat32 ? first : widened_.data(),
                           type_ == KvType::kFloat32 ? keys.stride : d_, count, out, kLd);
       break;
     case Product::kBFloat16Dot:
-      kernels_.bfloat16->dot_logits(packed_.data(), rows_, d_, factor_, first, keys.stride, count,
+      kernels_.bfloat16->dot_logits(packed_.get(), rows_, d_, factor_, first, keys.stride, count,
                                     out, kLd);
       break;
     case Product::kBFloat16Rows:
-      kernels_.bfloat16->row_logits(packed_.data(), rows_, d_, factor_, first, keys.stride, count,
+      kernels_.bfloat16->row_logits(packed_.get(), rows_, d_, factor_, first, keys.stride, count,
                                     out, kLd);
       break;
   }

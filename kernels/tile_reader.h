@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/tile_kernels.h"
@@ -96,10 +97,11 @@ class TileReader {
   int64_t rows_ = 0;
   float factor_ = 1.0f;
   Product product_ = Product::kDot;
-  std::vector<float> packed_;  // the block's rows as product_ takes them
+  // Not set to zero: for a few short spans that would be the longest part of the work.
+  std::unique_ptr<float[]> packed_;  // the block's rows as product_ takes them
+  std::unique_ptr<float[]> logits_;
   std::vector<float> widened_;
   std::vector<char> gathered_;
-  std::vector<float> logits_;
   std::vector<float> rescale_;
   std::vector<int64_t> visible_;
 };

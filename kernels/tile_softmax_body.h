@@ -24,12 +24,19 @@ struct TileSoftmax {
     return best;
   }
 
-  // exp2 of one number through the vector code, so that every part of a sum rounds alike.
+  // exp2 of one number through the vector code, which std::exp2 does not round alike with.
   static float exp2_one(float x) {
     const float in[1] = {x};
     float out[1];
     V::store_part(out, V::exp2(V::load_part(in, 1)), 1);
     return out[0];
+  }
+
+  // The first `count` < kWidth lanes, 0 in the others.
+  static Reg first_lanes(Reg x, int64_t count) {
+    float lanes[static_cast<size_t>(kWidth)] = {};
+    V::store_part(lanes, x, count);
+    return V::load(lanes);
   }
 
   static void softmax_step(float* logits,
@@ -64,13 +71,15 @@ struct TileSoftmax {
         V::store(x + j, p);
         total = V::add(total, p);
       }
-      float tail = 0.0f;
-      for (; j < seen; ++j) {
-        x[j] = exp2_one(x[j] - new_max);
-        tail += x[j];
+      if (j < seen) {
+        const int64_t left = seen - j;
+        const Reg p = V::exp2(V::sub(V::load_part(x + j, left), m));
+        V::store_part(x + j, p, left);
+        total = V::add(total, first_lanes(p, left));
+        j = seen;
       }
       for (; j < count; ++j) x[j] = 0.0f;
-      sum[r] = sum[r] * factor + (V::reduce_add(total) + tail);
+      sum[r] = sum[r] * factor + V::reduce_add(total);
       max[r] = new_max;
       rescale[r] = factor;
     }
@@ -93,9 +102,11 @@ struct TileSoftmax {
       for (; j + kWidth <= seen; j += kWidth) {
         total = V::add(total, V::exp2(V::sub(V::load(x + j), m)));
       }
-      float tail = 0.0f;
-      for (; j < seen; ++j) tail += exp2_one(x[j] - lse[r]);
-      out[r * out_stride] += V::reduce_add(total) + tail;
+      if (j < seen) {
+        const int64_t left = seen - j;
+        total = V::add(total, first_lanes(V::exp2(V::sub(V::load_part(x + j, left), m)), left));
+      }
+      out[r * out_stride] += V::reduce_add(total);
     }
   }
 

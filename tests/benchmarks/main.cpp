@@ -110,6 +110,8 @@ CommandLine parse(int argc, char** argv) {
 
 const char* name_of(kernels::InstructionSet set) {
   switch (set) {
+    case kernels::InstructionSet::kAmxBf16:
+      return "amx_bf16";
     case kernels::InstructionSet::kAvx512Bf16:
       return "avx512_bf16";
     case kernels::InstructionSet::kAvx512:

@@ -20,7 +20,7 @@ namespace headscope::kernels {
 
 inline constexpr uint64_t kSeed = 20260117;
 
-enum class Way { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAten, kEmulated, kCuda };
+enum class Way { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAmxBf16, kAten, kEmulated, kCuda };
 
 // Holds a way for one test: the instruction set is put back at the end.
 class Variant {
@@ -30,6 +30,7 @@ class Variant {
     if (way == Way::kAvx2) override_instruction_set(InstructionSet::kAvx2);
     if (way == Way::kAvx512) override_instruction_set(InstructionSet::kAvx512);
     if (way == Way::kAvx512Bf16) override_instruction_set(InstructionSet::kAvx512Bf16);
+    if (way == Way::kAmxBf16) override_instruction_set(InstructionSet::kAmxBf16);
     if (way == Way::kEmulated) override_kernel_launcher(&emulated_);
   }
   ~Variant() {
@@ -61,6 +62,9 @@ inline std::string reason_to_skip(Way way) {
   }
   if (way == Way::kAvx512Bf16 && !supports(InstructionSet::kAvx512Bf16)) {
     return "no AVX512-BF16 on this processor";
+  }
+  if (way == Way::kAmxBf16 && !supports(InstructionSet::kAmxBf16)) {
+    return "no AMX-BF16 on this processor";
   }
   if (way == Way::kCuda && !at::hasCUDA()) return "no CUDA device";
   return "";
@@ -112,6 +116,9 @@ void run_variant(Way way, const Body& body) {
   }                                                     \
   TEST_CASE(claim " (AVX512-BF16)", "[kernels]") {      \
     run_variant(Way::kAvx512Bf16, body);                \
+  }                                                     \
+  TEST_CASE(claim " (AMX-BF16)", "[kernels]") {         \
+    run_variant(Way::kAmxBf16, body);                   \
   }                                                     \
   TEST_CASE(claim " (ATen composition)", "[kernels]") { \
     run_variant(Way::kAten, body);                      \
