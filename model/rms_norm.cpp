@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "model/row_tasks.h"
+
 namespace headscope::model {
 namespace {
 
@@ -46,7 +48,7 @@ void normalise_rows(const at::Tensor& x,
   const auto* const source = x.const_data_ptr<Element>();
   const auto* const w = weight.const_data_ptr<Element>();
   auto* const target = out.data_ptr<Element>();
-  at::parallel_for(0, x.size(0), /*grain_size=*/16, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, x.size(0), rows_per_task(size), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       normalise_row(source + row * x.stride(0), w, target + row * size, size, eps);
     }
@@ -58,7 +60,8 @@ void normalise_heads(const at::Tensor& heads, const at::Tensor& weight, float ep
   const int64_t n = heads.size(1);
   const auto* const w = weight.const_data_ptr<Element>();
   auto* const data = heads.data_ptr<Element>();
-  at::parallel_for(0, heads.size(0) * n, /*grain_size=*/16, [&](int64_t begin, int64_t end) {
+  const int64_t row_size = heads.size(2) * heads.size(3);
+  at::parallel_for(0, heads.size(0) * n, rows_per_task(row_size), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       Element* head = data + (row / n) * heads.stride(0) + (row % n) * heads.stride(1);
       for (int64_t h = 0; h < heads.size(2); ++h, head += heads.stride(2)) {
