@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "outputs/input_error.h"
 #include "profiler/answer_cost.h"
 #include "profiler/evaluation_summary.h"
+#include "profiler/greedy_answer.h"
 #include "profiler/option_check.h"
 #include "profiler/sample_runner.h"
 #include "runtime/compressor.h"
@@ -33,7 +35,7 @@ BudgetPlan plan_of(const EvaluationSetting& setting,
   return plan;
 }
 
-using PlannedSettings = std::vector<std::pair<EvaluationSetting, BudgetPlan>>;
+using PlannedSettings = std::vector<PlannedSetting>;
 
 // Random tokens are a control, which nobody runs by itself.
 void add_costs(const MeasuredModel& model,
@@ -76,13 +78,16 @@ bool run_sample(const MeasuredModel& model,
   }
   if (progress.interrupted()) return false;
   SampleRunner runner(model, sample, options, remembers);
-  for (const auto& [setting, plan] : missing) {
+  for (size_t at = 0; at < missing.size(); at += kAnswersSideBySide) {
     if (progress.interrupted()) return false;
-    EvaluationSample result = runner.answer(setting, plan);
-    const SampleKey key = key_of(result);
-    const auto cost = costs.find(key);
-    if (cost != costs.end()) result.cost = cost->second;
-    done.emplace(key, std::move(result));
+    const size_t count = std::min(kAnswersSideBySide, missing.size() - at);
+    for (EvaluationSample& result :
+         runner.answers(std::span<const PlannedSetting>(missing).subspan(at, count))) {
+      const SampleKey key = key_of(result);
+      const auto cost = costs.find(key);
+      if (cost != costs.end()) result.cost = cost->second;
+      done.emplace(key, std::move(result));
+    }
   }
   return true;
 }

@@ -3,9 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include "model/generate.h"
 #include "model/rotary.h"
+#include "runtime/side_by_side_cache.h"
 
 namespace headscope::profiler {
 namespace {
@@ -93,6 +96,38 @@ AnswerEnd decode_greedily(const MeasuredModel& model,
     token = greedy_choice(logits);
   }
   return answer;
+}
+
+std::vector<AnswerEnd> decode_side_by_side(const MeasuredModel& model,
+                                           std::span<runtime::KvCache* const> caches,
+                                           std::span<const int64_t> first_tokens,
+                                           const AnswerLimits& limits) {
+  std::vector<AnswerEnd> answers(caches.size(), AnswerEnd(model, limits));
+  std::vector<int64_t> token(first_tokens.begin(), first_tokens.end());
+  const int64_t last_position = model::position_limit(model.decoder.config());
+  std::vector<size_t> open(caches.size());
+  std::iota(open.begin(), open.end(), size_t{0});
+  while (true) {
+    std::erase_if(open, [&](size_t i) {
+      return !answers[i].take(token[i]) || answers[i].is_full() ||
+             caches[i]->next_position() >= last_position;
+    });
+    if (open.empty()) return answers;
+    std::vector<runtime::KvCache*> sequences;
+    std::vector<int64_t> next;
+    for (const size_t i : open) {
+      sequences.push_back(caches[i]);
+      next.push_back(token[i]);
+    }
+    runtime::SideBySideCache batch(std::move(sequences));
+    const at::Tensor best = model.decoder.forward(at::tensor(next, at::kLong).unsqueeze(1), batch)
+                                .flatten(0, 1)
+                                .argmax(-1)
+                                .cpu();
+    for (size_t i = 0; i < open.size(); ++i) {
+      token[open[i]] = best[static_cast<int64_t>(i)].item<int64_t>();
+    }
+  }
 }
 
 std::string valid_utf8(const std::string& text) {

@@ -60,6 +60,18 @@ class AnswerEnd {
                                         model::Observer* observer = nullptr,
                                         const model::HeadMask* head_mask = nullptr);
 
+// How many answers are decoded at once: weights are read once for all of them, while few enough
+// compressed caches stand beside the full one.
+inline constexpr size_t kAnswersSideBySide = 8;
+
+// The same of several caches at one position, each with a sequence of its own: one pass of the
+// model serves all answers that have not ended (runtime/side_by_side_cache.h). first_tokens[i] and
+// the result belong to caches[i].
+[[nodiscard]] std::vector<AnswerEnd> decode_side_by_side(const MeasuredModel& model,
+                                                         std::span<runtime::KvCache* const> caches,
+                                                         std::span<const int64_t> first_tokens,
+                                                         const AnswerLimits& limits);
+
 // Bytes that are no UTF-8 replaced by U+FFFD: a model may emit half a
 // character.
 [[nodiscard]] std::string valid_utf8(const std::string& text);

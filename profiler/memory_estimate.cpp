@@ -80,7 +80,7 @@ RunEstimate estimate_run(const model::ModelConfig& config,
   estimate.weight_bytes = element * (parameters.layers + parameters.embedding + parameters.output);
   const int64_t full_cache =
       runtime::full_capacity(size.longest_context) * shape.kv_bytes_per_token(element);
-  const int64_t copied = std::min(size.compressed_tokens, size.longest_context);
+  const int64_t copied = size.compressed_tokens;
   estimate.kv_bytes =
       full_cache +
       (copied > 0 ? runtime::full_capacity(copied) * shape.kv_bytes_per_token(element) : 0);

@@ -16,7 +16,7 @@ struct RunSize {
   int64_t decode_tokens = 0;      // decoded one by one in all
   int64_t chunk_tokens = 256;     // per pass
   int64_t logit_rows = 1;         // of a pass, rows whose logits are wanted
-  int64_t compressed_tokens = 0;  // per KV head, of a compressed copy beside the full cache
+  int64_t compressed_tokens = 0;  // per KV head, of all compressed copies beside the full cache
 };
 
 struct RunEstimate {

@@ -45,47 +45,64 @@ SampleRunner::SampleRunner(const MeasuredModel& model,
                                            *full_, {.chunk_tokens = options.chunk_tokens}));
 }
 
-EvaluationSample SampleRunner::answer(const EvaluationSetting& setting, const BudgetPlan& plan) {
-  EvaluationSample result;
-  if (setting.is_full()) {
-    result = decode(*full_);
-    full_->truncate(compressed_tokens(sample_, options_));
-  } else if (setting.is_random() && setting.budget_tokens > 0) {
-    result =
-        decode(*keep_random_tokens(*full_, setting.budget_tokens,
-                                   control_seed(sample_, setting.budget_tokens, options_.seed)));
-  } else {
-    result = decode(*runtime::compress(*full_, plan));
+std::vector<EvaluationSample> SampleRunner::answers(std::span<const PlannedSetting> settings) {
+  std::vector<std::unique_ptr<runtime::KvCache>> held;
+  std::vector<runtime::KvCache*> caches;
+  std::vector<int64_t> first, bytes;
+  for (const PlannedSetting& planned : settings) {
+    held.push_back(planned.first.is_full() ? nullptr : compressed(planned));
+    caches.push_back(held.back() ? held.back().get() : full_.get());
   }
-  result.method = setting.method;
-  result.retention = setting.retention;
-  const int64_t tokens = compressed_tokens(sample_, options_);
-  result.budget_tokens = setting.budget_tokens == 0 ? tokens : setting.budget_tokens;
-  return result;
+  for (runtime::KvCache* cache : caches) {  // all are compressed before one reads on
+    first.push_back(first_token(*cache));
+    bytes.push_back(cache->bytes_held());
+  }
+  const AnswerLimits limits{.max_tokens = sample_.max_new_tokens,
+                            .stop_at_newline = sample_.stop_at_newline};
+  const std::vector<AnswerEnd> ends = decode_side_by_side(model_, caches, first, limits);
+  std::vector<EvaluationSample> results;
+  for (size_t i = 0; i < settings.size(); ++i) {
+    results.push_back(result_of(settings[i].first, bytes[i], ends[i].text()));
+  }
+  full_->truncate(compressed_tokens(sample_, options_));
+  return results;
 }
 
-EvaluationSample SampleRunner::decode(runtime::KvCache& cache) {
-  int64_t first = first_token_;
-  if (options_.question_agnostic) {
-    const auto question = std::span<const int64_t>(sample_.prompt)
-                              .subspan(static_cast<size_t>(sample_.context_tokens));
-    first = greedy_choice(read_further(model_, question, cache, options_.chunk_tokens));
+std::unique_ptr<runtime::KvCache> SampleRunner::compressed(const PlannedSetting& planned) const {
+  const auto& [setting, plan] = planned;
+  if (setting.is_random() && setting.budget_tokens > 0) {
+    return keep_random_tokens(*full_, setting.budget_tokens,
+                              control_seed(sample_, setting.budget_tokens, options_.seed));
   }
+  return runtime::compress(*full_, plan);
+}
+
+int64_t SampleRunner::first_token(runtime::KvCache& cache) const {
+  if (!options_.question_agnostic) return first_token_;
+  const auto question =
+      std::span<const int64_t>(sample_.prompt).subspan(static_cast<size_t>(sample_.context_tokens));
+  return greedy_choice(read_further(model_, question, cache, options_.chunk_tokens));
+}
+
+EvaluationSample SampleRunner::result_of(const EvaluationSetting& setting,
+                                         int64_t kv_bytes,
+                                         const std::string& response) const {
+  const int64_t tokens = compressed_tokens(sample_, options_);
   EvaluationSample result;
   result.task = sample_.task;
+  result.method = setting.method;
   result.metric = name_of(sample_.metric);
   result.compression = options_.compression();
   result.context_length = sample_.context_length;
+  result.retention = setting.retention;
   result.sample = sample_.sample;
   result.depth = sample_.depth;
   result.prompt_tokens = static_cast<int64_t>(sample_.prompt.size());
-  result.kv_bytes = cache.bytes_held();
-  const AnswerEnd end = decode_greedily(
-      model_, cache, first,
-      {.max_tokens = sample_.max_new_tokens, .stop_at_newline = sample_.stop_at_newline});
+  result.budget_tokens = setting.budget_tokens == 0 ? tokens : setting.budget_tokens;
+  result.kv_bytes = kv_bytes;
   result.expected = valid_utf8(join_answers(sample_.accepted));
-  result.response = end.text();
-  result.score = grade_response(sample_, result.response);
+  result.response = response;
+  result.score = grade_response(sample_, response);
   return result;
 }
 

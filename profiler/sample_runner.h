@@ -3,6 +3,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "outputs/budget_plan.h"
 #include "outputs/evaluation.h"
@@ -13,6 +17,8 @@
 
 namespace headscope::profiler {
 
+using PlannedSetting = std::pair<EvaluationSetting, BudgetPlan>;
+
 // Model, sample and options must outlive it.
 class SampleRunner {
  public:
@@ -22,11 +28,17 @@ class SampleRunner {
                const EvaluateOptions& options,
                const runtime::FullKvCacheOptions& remembers);
 
-  // `plan` is not looked at for the full cache and for random tokens.
-  [[nodiscard]] EvaluationSample answer(const EvaluationSetting& setting, const BudgetPlan& plan);
+  // One answer per setting, in their order, decoded side by side. Plans are not looked at for the
+  // full cache and for random tokens.
+  [[nodiscard]] std::vector<EvaluationSample> answers(std::span<const PlannedSetting> settings);
 
  private:
-  [[nodiscard]] EvaluationSample decode(runtime::KvCache& cache);
+  [[nodiscard]] std::unique_ptr<runtime::KvCache> compressed(const PlannedSetting& planned) const;
+  // Of the question, where the context alone was compressed.
+  [[nodiscard]] int64_t first_token(runtime::KvCache& cache) const;
+  [[nodiscard]] EvaluationSample result_of(const EvaluationSetting& setting,
+                                           int64_t kv_bytes,
+                                           const std::string& response) const;
 
   const MeasuredModel& model_;
   const TaskSample& sample_;

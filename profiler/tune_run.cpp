@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -61,7 +62,11 @@ class Tuner {
   // Answers of these trials to every sample. False: the user asked to stop.
   bool answer_all(const std::vector<TuneTrial>& trials, const std::function<void()>& save);
   bool answer_sample(size_t sample, const std::vector<TuneTrial>& trials);
-  Answer answer(const TaskSample& sample, runtime::KvCache& cache, int64_t first_token) const;
+  // Decodes the caches' answers to one sample side by side.
+  void keep_answers(size_t sample,
+                    const std::vector<std::string>& labels,
+                    const std::vector<runtime::KvCache*>& caches,
+                    int64_t first_token);
   [[nodiscard]] TuneTrial graded(TuneTrial trial, const std::string& label) const;
 
   const MeasuredModel& model_;
@@ -101,13 +106,20 @@ std::vector<EvaluationSample> Tuner::answers() const {
   return stored;
 }
 
-Answer Tuner::answer(const TaskSample& sample, runtime::KvCache& cache, int64_t first_token) const {
-  Answer found{.kv_bytes = cache.bytes_held()};
-  const AnswerEnd end = decode_greedily(
-      model_, cache, first_token,
+void Tuner::keep_answers(size_t index,
+                         const std::vector<std::string>& labels,
+                         const std::vector<runtime::KvCache*>& caches,
+                         int64_t first_token) {
+  const TaskSample& sample = samples_[index];
+  std::vector<int64_t> bytes;
+  for (const runtime::KvCache* cache : caches) bytes.push_back(cache->bytes_held());
+  const std::vector<int64_t> first(caches.size(), first_token);
+  const std::vector<AnswerEnd> ends = decode_side_by_side(
+      model_, caches, first,
       {.max_tokens = sample.max_new_tokens, .stop_at_newline = sample.metric != Metric::kRougeL});
-  found.score = grade_response(sample, end.text());
-  return found;
+  for (size_t i = 0; i < caches.size(); ++i) {
+    answers_[{labels[i], index}] = {grade_response(sample, ends[i].text()), bytes[i]};
+  }
 }
 
 bool Tuner::answer_sample(size_t index, const std::vector<TuneTrial>& trials) {
@@ -124,13 +136,20 @@ bool Tuner::answer_sample(size_t index, const std::vector<TuneTrial>& trials) {
   runtime::FullKvCache full(model_.identity.shape.num_layers, {.window_tokens = window});
   const int64_t first_token = greedy_choice(
       model_.decoder.prefill(sample.prompt, full, {.chunk_tokens = options_.chunk_tokens}));
-  for (const TuneTrial* trial : missing) {
+  for (size_t at = 0; at < missing.size(); at += kAnswersSideBySide) {
     if (progress_.interrupted()) return false;
-    const auto cache = runtime::compress(
-        full, plan_of_trial(profile_, *trial, options_.pooling, budget_, context_length_));
-    answers_[{trial->label(), index}] = answer(sample, *cache, first_token);
+    std::vector<std::unique_ptr<runtime::KvCache>> held;
+    std::vector<std::string> labels;
+    for (size_t i = at; i < std::min(missing.size(), at + kAnswersSideBySide); ++i) {
+      held.push_back(runtime::compress(
+          full, plan_of_trial(profile_, *missing[i], options_.pooling, budget_, context_length_)));
+      labels.push_back(missing[i]->label());
+    }
+    std::vector<runtime::KvCache*> caches;
+    for (const auto& cache : held) caches.push_back(cache.get());
+    keep_answers(index, labels, caches, first_token);
   }
-  if (full_missing) answers_[{kFull, index}] = answer(sample, full, first_token);
+  if (full_missing) keep_answers(index, {kFull}, {&full}, first_token);
   return true;
 }
 

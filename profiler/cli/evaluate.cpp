@@ -18,6 +18,7 @@
 #include "profiler/cli/estimate.h"
 #include "profiler/cli/evaluate_options.h"
 #include "profiler/cli/evaluation_table.h"
+#include "profiler/greedy_answer.h"
 #include "profiler/method_plan.h"
 #include "profiler/plan_inputs.h"
 #include "runtime/eviction_policy.h"
@@ -91,20 +92,30 @@ std::vector<PromptSize> prompt_sizes(const EvaluateCommand& command) {
   return sizes;
 }
 
-// Mean tokens per KV head of the largest compressed cache that stands beside the full one.
-int64_t largest_budget(const EvaluateCommand& command, int64_t longest_context) {
-  int64_t largest = 0;
-  for (const int64_t budget : command.run.budgets) largest = std::max(largest, budget);
+// Mean tokens per KV head of the compressed caches that stand beside the full one at once, where
+// they are largest.
+int64_t most_compressed(const EvaluateCommand& command, int64_t longest_context) {
+  std::vector<int64_t> sizes = command.run.budgets;
   for (const double retention : command.run.retentions) {
-    largest =
-        std::max<int64_t>(largest, std::llround(retention * static_cast<double>(longest_context)));
+    sizes.push_back(std::llround(retention * static_cast<double>(longest_context)));
   }
+  const size_t methods = command.run.methods.size() + command.run.arms.size() + 1;  // and random
+  std::vector<int64_t> all;
+  for (size_t i = 0; i < methods; ++i) all.insert(all.end(), sizes.begin(), sizes.end());
   for (const std::string& path : command.plans) {
     const BudgetPlan plan = outputs::read_plan(path);
-    largest = std::max(largest, plan.lint.nominal_tokens / plan.model.shape.num_kv_heads /
-                                    plan.model.shape.num_layers);
+    all.push_back(plan.lint.nominal_tokens / plan.model.shape.num_kv_heads /
+                  plan.model.shape.num_layers);
   }
-  return largest;
+  int64_t most = 0;
+  for (size_t first = 0; first < all.size(); ++first) {
+    int64_t together = 0;
+    for (size_t i = first; i < std::min(all.size(), first + profiler::kAnswersSideBySide); ++i) {
+      together += std::min(all[i], longest_context);
+    }
+    most = std::max(most, together);
+  }
+  return most;
 }
 
 profiler::RunSize run_size(const EvaluateCommand& command) {
@@ -123,7 +134,7 @@ profiler::RunSize run_size(const EvaluateCommand& command) {
         (alone + sizes) * prompt.answer_tokens + timed * profiler::CostOptions().decode_tokens;
   }
   size.chunk_tokens = run.chunk_tokens;
-  size.compressed_tokens = largest_budget(command, size.longest_context);
+  size.compressed_tokens = most_compressed(command, size.longest_context);
   return size;
 }
 

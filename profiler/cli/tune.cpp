@@ -1,5 +1,7 @@
 #include "profiler/tune_run.h"
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <sstream>
 
@@ -13,6 +15,7 @@
 #include "profiler/cli/commands.h"
 #include "profiler/cli/estimate.h"
 #include "profiler/cli/plan_text.h"
+#include "profiler/greedy_answer.h"
 #include "profiler/tasks/task_registry.h"
 
 namespace headscope::cli {
@@ -97,7 +100,11 @@ void estimate(const Session& session, const TuneCommand& command) {
   size.prompt_tokens = 3 * prompts * command.context_length;  // once per stage
   size.decode_tokens = prompts * (1 + command.run.num_trials()) * 16;
   size.chunk_tokens = command.run.chunk_tokens;
-  size.compressed_tokens = command.budget.value_or(size.longest_context);
+  const double longest = static_cast<double>(size.longest_context);
+  const int64_t compressed =
+      command.budget.value_or(std::llround(command.retention.value_or(1.0) * longest));
+  const auto together = std::min<int64_t>(command.run.num_trials(), profiler::kAnswersSideBySide);
+  size.compressed_tokens = together * std::min(compressed, size.longest_context);
   emit_estimate(session, command.model, size);
 }
 
