@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "model/generate.h"
 #include "profiler/greedy_answer.h"
 #include "profiler/tasks/task_registry.h"
 #include "runtime/compressor.h"
@@ -32,18 +33,20 @@ TEST_CASE("answers side by side are those decoded alone, though they end apart",
   for (const auto& cache : caches()) {
     alone.push_back(profiler::decode_greedily(model, *cache, first, limits).text());
   }
-  // The last one is told another first token, which ends its answer at once.
+  // The last one is told that its answer ends at once.
   const auto together = caches();
   std::vector<runtime::KvCache*> sequences;
   for (const auto& cache : together) sequences.push_back(cache.get());
   std::vector<int64_t> first_tokens(sequences.size(), first);
-  const std::vector<int64_t> newline = planted.tokenizer->encode("a\n").ids;
-  first_tokens.back() = newline.back();
+  const std::vector<int64_t> ends = model::stop_ids(planted.decoder->config(), *planted.tokenizer);
+  REQUIRE_FALSE(ends.empty());
+  first_tokens.back() = ends.front();
   const auto answers = profiler::decode_side_by_side(model, sequences, first_tokens, limits);
   REQUIRE(answers.size() == alone.size());
   for (size_t i = 0; i + 1 < alone.size(); ++i) CHECK(answers[i].text() == alone[i]);
   CHECK(alone[0] != alone[1]);
-  CHECK(answers.back().ids().size() != answers[0].ids().size());
+  CHECK(answers.back().ids().empty());
+  CHECK_FALSE(answers[0].ids().empty());
 }
 
 }  // namespace headscope::testing
