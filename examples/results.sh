@@ -26,11 +26,13 @@ mkdir -p "$out"
 # Every method; those whose judgement costs a pass over all pairs of tokens (h2o, kvcompress) and those
 # that differ little from a neighbour stay out of the longest prompts.
 methods=${METHODS:-compresskv,headcompresskv,adacompresskv,snapkv,pyramidkv,adakv,cake,headkv,h2o,razor,kvcompress,streaming}
+# Those that a window or pooling concerns; the others are what they are in the first table.
+window_methods=${METHODS:-compresskv,headcompresskv,adacompresskv,snapkv,pyramidkv,adakv,cake,headkv}
 long_methods=${LONG_METHODS:-compresskv,snapkv,pyramidkv,adakv,headkv,streaming}
 # What the product makes of CompressKV: budgets by error curves, a ranking per KV head, wider pooling.
 ours=(--arm-selectors srh,all --arm-allocations curve --arm-sets kv_head --arm-pooling-kernels 5,13)
 wider=(--arm-selectors all --arm-allocations curve --arm-sets kv_head --arm-pooling-kernels 9,13,21,31)
-tuned_budgets=128,64,32,16
+tuned_budgets=64,16
 samples=${SAMPLES:-40}
 tuning_samples=12
 dtype=${DTYPE:-auto}
@@ -110,22 +112,22 @@ measure() {
   # makes of it; the most telling sizes before the rest.
   evaluate published "$methods" --tasks needle,qa,reasoning --contexts "$context" \
     --retentions "$retentions" --published-settings --no-fallback
-  evaluate common "$methods" --tasks needle,qa,reasoning --contexts "$context" \
+  evaluate common "$window_methods" --tasks needle,qa,reasoning --contexts "$context" \
     --retentions "$retentions" "${ours[@]}"
   evaluate longest "$long_methods" --tasks needle --contexts "$longest" --retentions "$retentions" \
     "${ours[@]}"
+  evaluate fallback compresskv --tasks needle,qa,reasoning --contexts "$context" \
+    --retentions "$retentions" --no-fallback
   tune
   evaluate wider compresskv --tasks needle,qa,reasoning --contexts "$context" \
     --retentions "$retentions" "${wider[@]}"
-  evaluate families "$long_methods" --tasks "$families" --contexts "$context" \
-    --retentions "$retentions" "${ours[@]}"
   evaluate agnostic "$long_methods" --tasks needle,qa --contexts "$context" \
     --retentions "$retentions" --question-agnostic
   evaluate arms compresskv --tasks needle,qa --contexts "$context" --retentions 0.12,0.06,0.03 \
     --arm-selectors srh,retrieval,random,all --arm-heads 1,2,4,6,all \
     --arm-allocations layer,uniform
-  evaluate fallback compresskv --tasks needle,qa,reasoning --contexts "$context" \
-    --retentions "$retentions" --no-fallback
+  evaluate families "$long_methods" --tasks "$families" --contexts "$context" \
+    --retentions "$retentions" "${ours[@]}"
   evaluate lengths "$long_methods" --tasks needle,qa --contexts "$short_contexts" \
     --retentions "$retentions" "${ours[@]}"
   evaluate tokens "$long_methods" --tasks needle,qa --contexts "$short_contexts" \

@@ -84,7 +84,7 @@ AttentionResult causal_attention(const at::Tensor& q,
   expect(attention_window >= 0, "attention_window", "0 or more", std::to_string(attention_window));
   if (q.numel() == 0) return causal_attention_aten(q, k, v, scale, attention_window);
   return q.is_cuda() ? causal_attention_cuda(q, k, v, scale, attention_window)
-                     : tiled_attention_cpu(q, k, v, scale, attention_window);
+                     : causal_attention_cpu(q, k, v, scale, attention_window);
 }
 
 AttentionResult full_attention(const at::Tensor& q,

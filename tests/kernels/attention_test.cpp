@@ -69,6 +69,9 @@ void attention_body(const Variant& variant) {
   const HeadShape one{1, 3, 64, at::kFloat};  // several blocks of rows, splits of keys
   check_attention(variant, one, 1, 2500, 0);
   check_attention(variant, one, 130, 700, 260);
+  const HeadShape narrow{2, 3, 64, at::kBFloat16};  // blocks that another kernel may take
+  check_attention(variant, narrow, 160, 160, 0);
+  check_attention(variant, narrow, 140, 400, 0);
 }
 OP_TEST_CASES("causal attention and its log-sum-exp equal float64", attention_body)
 
