@@ -49,7 +49,9 @@ void check_attention(
   CHECK(got.z.scalar_type() == s.dtype);
   CHECK(got.lse.scalar_type() == at::kFloat);
   CHECK(largest_gap(got.z, want.z) < output_tolerance(s.dtype, v));
-  CHECK(largest_gap(got.lse, want.lse) < kFloatTolerance);
+  // LibTorch's flash kernel, which may take long blocks of 16-bit rows, has a shorter exponential.
+  const bool may_be_flash = s.dtype == at::kBFloat16 && n >= 128;
+  CHECK(largest_gap(got.lse, want.lse) < (may_be_flash ? 1e-4 : kFloatTolerance));
 }
 
 void attention_body(const Variant& variant) {
