@@ -32,11 +32,13 @@ struct TileSoftmax {
     return out[0];
   }
 
-  // The first `count` < kWidth lanes, 0 in the others.
-  static Reg first_lanes(Reg x, int64_t count) {
-    float lanes[static_cast<size_t>(kWidth)] = {};
-    V::store_part(lanes, x, count);
-    return V::load(lanes);
+  // The end of a row, count < kWidth numbers: out[j] = exp2(x[j] - m), and their sum in order.
+  static float exp2_end(const float* x, Reg m, int64_t count, float* out) {
+    if (count <= 0) return 0.0f;
+    V::store_part(out, V::exp2(V::sub(V::load_part(x, count), m)), count);
+    float sum = 0.0f;
+    for (int64_t j = 0; j < count; ++j) sum += out[j];
+    return sum;
   }
 
   static void softmax_step(float* logits,
@@ -71,15 +73,9 @@ struct TileSoftmax {
         V::store(x + j, p);
         total = V::add(total, p);
       }
-      if (j < seen) {
-        const int64_t left = seen - j;
-        const Reg p = V::exp2(V::sub(V::load_part(x + j, left), m));
-        V::store_part(x + j, p, left);
-        total = V::add(total, first_lanes(p, left));
-        j = seen;
-      }
-      for (; j < count; ++j) x[j] = 0.0f;
-      sum[r] = sum[r] * factor + V::reduce_add(total);
+      const float end = exp2_end(x + j, m, seen - j, x + j);
+      for (j = seen; j < count; ++j) x[j] = 0.0f;
+      sum[r] = sum[r] * factor + (V::reduce_add(total) + end);
       max[r] = new_max;
       rescale[r] = factor;
     }
@@ -102,11 +98,8 @@ struct TileSoftmax {
       for (; j + kWidth <= seen; j += kWidth) {
         total = V::add(total, V::exp2(V::sub(V::load(x + j), m)));
       }
-      if (j < seen) {
-        const int64_t left = seen - j;
-        total = V::add(total, first_lanes(V::exp2(V::sub(V::load_part(x + j, left), m)), left));
-      }
-      out[r * out_stride] += V::reduce_add(total);
+      float weight[static_cast<size_t>(kWidth)];
+      out[r * out_stride] += V::reduce_add(total) + exp2_end(x + j, m, seen - j, weight);
     }
   }
 
