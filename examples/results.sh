@@ -64,21 +64,22 @@ fi
 
 step() { printf '\n== %s\n' "$*"; }
 
-# evaluate NAME METHODS OPTIONS…: accuracy of one file of the results, resumed where it was stopped.
-evaluate() {
+# run NAME METHODS OPTIONS…: one file of the results, resumed where it was stopped.
+run() {
   local name=$1 methods=$2
   shift 2
   step "$name"
   "$headscope" evaluate "$model" --dtype "$dtype" --profile "$out/profile.h5" --methods "$methods" \
-    --samples "$samples" --timed-samples 0 "$@" --out "$out/$name.h5" --resume > "$out/$name.txt"
+    "$@" --out "$out/$name.h5" --resume > "$out/$name.txt"
 }
+
+# evaluate NAME METHODS OPTIONS…: accuracy alone.
+evaluate() { run "$1" "$2" --samples "$samples" --timed-samples 0 "${@:3}"; }
 
 # costs NAME CONTEXT RETENTIONS: time, memory and speed of every method, each alone.
 costs() {
-  step "$1"
-  "$headscope" evaluate "$model" --dtype "$dtype" --profile "$out/profile.h5" \
-    --methods "$long_methods,headcompresskv" --tasks needle --contexts "$2" --samples 5 \
-    --timed-samples 5 --retentions "$3" --out "$out/$1.h5" --resume > "$out/$1.txt"
+  run "$1" "$long_methods,headcompresskv" --tasks needle --contexts "$2" --samples 5 \
+    --timed-samples 5 --retentions "$3"
 }
 
 # Settings chosen by tune on its own prompts, for each size, and what they are worth on these.

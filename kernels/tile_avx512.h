@@ -1,4 +1,4 @@
-// The AVX-512 vector type of the tile kernels, for the two copies that use it.
+// The AVX-512 vector type of the tile kernels, for the copies that use it.
 #pragma once
 
 #include <immintrin.h>
@@ -94,6 +94,11 @@ struct Avx512 {
     return _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
   }
 };
+
+inline TileKernels with_bfloat16(TileKernels kernels, const BFloat16Products* products) {
+  kernels.bfloat16 = products;
+  return kernels;
+}
 
 }  // namespace
 }  // namespace headscope::kernels

@@ -13,6 +13,9 @@ namespace headscope::kernels {
 
 enum class KvType { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2 };
 inline constexpr int kNumKvTypes = 3;
+constexpr int64_t bytes_of(KvType type) {
+  return type == KvType::kFloat32 ? 4 : 2;
+}
 
 // Tiles hold at most this many keys; a multiple of every group of keys that a kernel handles.
 inline constexpr int64_t kTileKeys = 128;
@@ -20,7 +23,8 @@ inline constexpr int64_t kTileKeys = 128;
 // collect_at_least() may write this many numbers behind those that it found.
 inline constexpr int64_t kCollectSlack = 16;
 
-inline constexpr int64_t kStreamAlignment = 64;
+inline constexpr int64_t kCacheLineBytes = 64;
+inline constexpr int64_t kStreamAlignment = kCacheLineBytes;
 
 // Keys or values of one KV head as they lie in memory.
 struct KvRows {

@@ -196,11 +196,7 @@ const TileKernels& tile_kernels_amx() {
     of_rows.row_logits = row_logits;
     return of_rows;
   }();
-  static const TileKernels table = [] {
-    TileKernels kernels = tile_kernels_avx512_bf16();
-    kernels.bfloat16 = &products;
-    return kernels;
-  }();
+  static const TileKernels table = with_bfloat16(tile_kernels_avx512_bf16(), &products);
   return table;
 }
 

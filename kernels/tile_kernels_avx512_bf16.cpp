@@ -135,11 +135,7 @@ void dot_logits(const void* q_data,
 const TileKernels& tile_kernels_avx512_bf16() {
   static const BFloat16Products products{pack_pairs, TileProducts<Avx512>::row_logits<PairProduct>,
                                          round_rows, dot_logits};
-  static const TileKernels table = [] {
-    TileKernels kernels = make_tile_kernels<Avx512>();
-    kernels.bfloat16 = &products;
-    return kernels;
-  }();
+  static const TileKernels table = with_bfloat16(make_tile_kernels<Avx512>(), &products);
   return table;
 }
 

@@ -20,16 +20,14 @@ size_t size(int64_t n) {
   return static_cast<size_t>(n);
 }
 
-constexpr int64_t kLineBytes = 64;
-
 // Asks for rows [begin, begin + count) that are read soon. With few queries a tile's arithmetic is
 // short, and the hardware does not follow two streams that take turns.
-void fetch_ahead(
-    const KvRows& rows, int64_t begin, int64_t count, int64_t row_bytes, int64_t bytes) {
+void fetch_ahead(const KvRows& rows, int64_t begin, int64_t count, int64_t d, KvType type) {
+  const int64_t bytes = bytes_of(type);
   for (int64_t j = begin; j < begin + count; ++j) {
     const int64_t row = rows.index != nullptr ? rows.index[j] : j;
     const char* data = static_cast<const char*>(rows.data) + row * rows.stride * bytes;
-    for (int64_t at = 0; at < row_bytes; at += kLineBytes) __builtin_prefetch(data + at, 0, 2);
+    for (int64_t at = 0; at < d * bytes; at += kCacheLineBytes) __builtin_prefetch(data + at, 0, 2);
   }
 }
 
@@ -95,7 +93,7 @@ void TileReader::set_rows(const float* q, int64_t rows, float factor) {
 }
 
 KvRows TileReader::gathered(const KvRows& rows, int64_t begin, int64_t count) {
-  const int64_t bytes = type_ == KvType::kFloat32 ? 4 : 2;
+  const int64_t bytes = bytes_of(type_);
   gathered_.resize(size(kTileKeys * d_ * bytes));
   for (int64_t j = 0; j < count; ++j) {
     std::memcpy(gathered_.data() + j * d_ * bytes,
@@ -117,7 +115,7 @@ void TileReader::write_logits(const KvRows& all_keys,
   const bool scattered = all_keys.index != nullptr;
   const KvRows keys = scattered ? gathered(all_keys, all_begin, count) : all_keys;
   const int64_t begin = scattered ? 0 : all_begin;
-  const int64_t bytes = type_ == KvType::kFloat32 ? 4 : 2;
+  const int64_t bytes = bytes_of(type_);
   const void* first = static_cast<const char*>(keys.data) + begin * keys.stride * bytes;
   switch (product_) {
     case Product::kDot:
@@ -158,15 +156,13 @@ void TileReader::attend(const KvRows& keys,
                         int64_t end,
                         const KeyBounds& bounds,
                         SoftmaxState& state) {
-  const int64_t bytes = type_ == KvType::kFloat32 ? 4 : 2;
   const bool is_short = rows_ <= kFewRows;
   for (int64_t tile = begin; tile < end; tile += kTileKeys) {
     const int64_t count = std::min(kTileKeys, end - tile);
-    if (is_short && values != nullptr) fetch_ahead(*values, tile, count, d_ * bytes, bytes);
+    if (is_short && values != nullptr) fetch_ahead(*values, tile, count, d_, type_);
     float* x = logits(keys, tile, count);
     if (is_short && tile + kTileKeys < end) {
-      fetch_ahead(keys, tile + kTileKeys, std::min(kTileKeys, end - tile - kTileKeys), d_ * bytes,
-                  bytes);
+      fetch_ahead(keys, tile + kTileKeys, std::min(kTileKeys, end - tile - kTileKeys), d_, type_);
     }
     if (bounds.first != nullptr) {
       for (int64_t r = 0; r < rows_; ++r) {

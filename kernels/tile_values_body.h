@@ -96,7 +96,6 @@ struct TileValues {
 
   // Kept rows lie anywhere in a large cache: each row's memory is asked for some rows ahead.
   static constexpr int64_t kRowsAhead = 6;
-  static constexpr int64_t kLineBytes = 64;
   static constexpr int64_t kStep = kWidth * int64_t{sizeof(float)};
 
   template <bool kStream>
@@ -136,7 +135,7 @@ struct TileValues {
                            int64_t target_stride) {
     for (int64_t i = 0; i < count; ++i, target += target_stride) {
       const char* ahead = source + position[smaller(i + kRowsAhead, count - 1)] * source_stride;
-      for (int64_t byte = 0; byte < row_bytes; byte += kLineBytes) {
+      for (int64_t byte = 0; byte < row_bytes; byte += kCacheLineBytes) {
         __builtin_prefetch(ahead + byte);
       }
       copy_row<kStream, kSteps>(source + position[i] * source_stride, row_bytes, target);

@@ -97,25 +97,24 @@ void rotate_rows(const at::Tensor& heads, const RotaryTable& table) {
   auto* const data = heads.data_ptr<Element>();
   const float* const cos = table.cos.const_data_ptr<float>();
   const float* const sin = table.sin.const_data_ptr<float>();
-  at::parallel_for(0, heads.size(0) * n, rows_per_task(num_heads * heads.size(3)),
-                   [&](int64_t begin, int64_t end) {
-                     for (int64_t row = begin; row < end; ++row) {
-                       const float* const c = cos + (row % n) * half;
-                       const float* const s = sin + (row % n) * half;
-                       Element* head =
-                           data + (row / n) * heads.stride(0) + (row % n) * heads.stride(1);
-                       for (int64_t h = 0; h < num_heads; ++h, head += heads.stride(2)) {
-                         Element* __restrict const lower = head;
-                         Element* __restrict const upper = head + half;
-                         for (int64_t i = 0; i < half; ++i) {
-                           const auto x = static_cast<float>(lower[i]);
-                           const auto y = static_cast<float>(upper[i]);
-                           lower[i] = static_cast<Element>(x * c[i] - y * s[i]);
-                           upper[i] = static_cast<Element>(y * c[i] + x * s[i]);
-                         }
-                       }
-                     }
-                   });
+  const int64_t row_size = num_heads * heads.size(3);
+  at::parallel_for(0, heads.size(0) * n, rows_per_task(row_size), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* const c = cos + (row % n) * half;
+      const float* const s = sin + (row % n) * half;
+      Element* head = data + (row / n) * heads.stride(0) + (row % n) * heads.stride(1);
+      for (int64_t h = 0; h < num_heads; ++h, head += heads.stride(2)) {
+        Element* __restrict const lower = head;
+        Element* __restrict const upper = head + half;
+        for (int64_t i = 0; i < half; ++i) {
+          const auto x = static_cast<float>(lower[i]);
+          const auto y = static_cast<float>(upper[i]);
+          lower[i] = static_cast<Element>(x * c[i] - y * s[i]);
+          upper[i] = static_cast<Element>(y * c[i] + x * s[i]);
+        }
+      }
+    }
+  });
 }
 
 void rotate_on_device(const at::Tensor& heads, const RotaryTable& table) {

@@ -38,6 +38,47 @@ size_t character_length(const std::string& text, size_t at) {
   return 0;
 }
 
+// Logits [open, vocab] after one more token of the open sequences.
+at::Tensor pass(const MeasuredModel& model,
+                std::span<runtime::KvCache* const> caches,
+                const std::vector<size_t>& open,
+                const std::vector<int64_t>& next,
+                const model::ForwardOptions& options) {
+  const at::Tensor ids = at::tensor(next, at::kLong).unsqueeze(1);
+  if (open.size() == 1) {
+    return model.decoder.forward(ids, *caches[open.front()], options).flatten(0, 1);
+  }
+  std::vector<runtime::KvCache*> sequences;
+  for (const size_t i : open) sequences.push_back(caches[i]);
+  runtime::SideBySideCache batch(std::move(sequences));
+  return model.decoder.forward(ids, batch, options).flatten(0, 1);
+}
+
+std::vector<AnswerEnd> decode_all(const MeasuredModel& model,
+                                  std::span<runtime::KvCache* const> caches,
+                                  std::span<const int64_t> first_tokens,
+                                  const AnswerLimits& limits,
+                                  const model::ForwardOptions& options) {
+  std::vector<AnswerEnd> answers(caches.size(), AnswerEnd(model, limits));
+  std::vector<int64_t> token(first_tokens.begin(), first_tokens.end());
+  const int64_t last_position = model::position_limit(model.decoder.config());
+  std::vector<size_t> open(caches.size());
+  std::iota(open.begin(), open.end(), size_t{0});
+  while (true) {
+    std::erase_if(open, [&](size_t i) {
+      return !answers[i].take(token[i]) || answers[i].is_full() ||
+             caches[i]->next_position() >= last_position;
+    });
+    if (open.empty()) return answers;
+    std::vector<int64_t> next;
+    for (const size_t i : open) next.push_back(token[i]);
+    const at::Tensor best = pass(model, caches, open, next, options).argmax(-1).cpu();
+    for (size_t i = 0; i < open.size(); ++i) {
+      token[open[i]] = best[static_cast<int64_t>(i)].item<int64_t>();
+    }
+  }
+}
+
 }  // namespace
 
 AnswerEnd::AnswerEnd(const MeasuredModel& model, const AnswerLimits& limits)
@@ -87,47 +128,18 @@ AnswerEnd decode_greedily(const MeasuredModel& model,
                           const AnswerLimits& limits,
                           model::Observer* observer,
                           const model::HeadMask* head_mask) {
-  AnswerEnd answer(model, limits);
-  const int64_t last_position = model::position_limit(model.decoder.config());
-  int64_t token = first_token;
-  while (answer.take(token) && !answer.is_full() && cache.next_position() < last_position) {
-    const at::Tensor logits = model.decoder.forward(at::full({1, 1}, token, at::kLong), cache,
-                                                    {.observer = observer, .head_mask = head_mask});
-    token = greedy_choice(logits);
-  }
-  return answer;
+  runtime::KvCache* const caches[] = {&cache};
+  const int64_t first_tokens[] = {first_token};
+  return decode_all(model, caches, first_tokens, limits,
+                    {.observer = observer, .head_mask = head_mask})
+      .front();
 }
 
 std::vector<AnswerEnd> decode_side_by_side(const MeasuredModel& model,
                                            std::span<runtime::KvCache* const> caches,
                                            std::span<const int64_t> first_tokens,
                                            const AnswerLimits& limits) {
-  std::vector<AnswerEnd> answers(caches.size(), AnswerEnd(model, limits));
-  std::vector<int64_t> token(first_tokens.begin(), first_tokens.end());
-  const int64_t last_position = model::position_limit(model.decoder.config());
-  std::vector<size_t> open(caches.size());
-  std::iota(open.begin(), open.end(), size_t{0});
-  while (true) {
-    std::erase_if(open, [&](size_t i) {
-      return !answers[i].take(token[i]) || answers[i].is_full() ||
-             caches[i]->next_position() >= last_position;
-    });
-    if (open.empty()) return answers;
-    std::vector<runtime::KvCache*> sequences;
-    std::vector<int64_t> next;
-    for (const size_t i : open) {
-      sequences.push_back(caches[i]);
-      next.push_back(token[i]);
-    }
-    runtime::SideBySideCache batch(std::move(sequences));
-    const at::Tensor best = model.decoder.forward(at::tensor(next, at::kLong).unsqueeze(1), batch)
-                                .flatten(0, 1)
-                                .argmax(-1)
-                                .cpu();
-    for (size_t i = 0; i < open.size(); ++i) {
-      token[open[i]] = best[static_cast<int64_t>(i)].item<int64_t>();
-    }
-  }
+  return decode_all(model, caches, first_tokens, limits, {});
 }
 
 std::string valid_utf8(const std::string& text) {

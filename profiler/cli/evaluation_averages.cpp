@@ -1,7 +1,5 @@
 #include "profiler/cli/evaluation_averages.h"
 
-#include <algorithm>
-#include <functional>
 #include <map>
 #include <numeric>
 #include <utility>
@@ -13,45 +11,37 @@
 namespace headscope::cli {
 namespace {
 
+constexpr const char* kMissing = "-";  // not measured on every task
+
 using Rows = std::vector<const EvaluationRow*>;
 
 double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
+// One cell per method and size that every task has.
 std::string table(const Rows& rows, int64_t context_length, const std::vector<double>& full) {
-  std::map<double, std::string, std::greater<>> sizes;
-  std::vector<std::string> methods;
-  std::map<std::pair<std::string, double>, std::vector<double>> scores;
+  using Place = std::pair<std::string, double>;
+  std::vector<Place> places;  // in the order met
+  std::map<Place, std::vector<double>> scores;
   for (const EvaluationRow* row : rows) {
-    sizes.emplace(row->retention, percent(row->retention));
-    if (std::find(methods.begin(), methods.end(), row->method) == methods.end()) {
-      methods.push_back(row->method);
-    }
-    scores[{row->method, row->retention}].push_back(row->accuracy);
+    const Place place{row->method, row->retention};
+    if (scores.count(place) == 0) places.push_back(place);
+    scores[place].push_back(row->accuracy);
   }
   const double full_mean = mean_of(full);
-  std::vector<std::string> head{"kept"};
-  for (const auto& [size, label] : sizes) head.push_back(label);
-  std::string text = "### Average over " + std::to_string(full.size()) + " tasks, " +
-                     std::to_string(context_length) +
-                     " tokens\n\nMean score, and its share of the full cache's " +
-                     fixed(full_mean, 3) + ".\n\n" + markdown_head(head);
-  for (const std::string& method : methods) {
-    std::vector<std::string> line{method};
-    for (const auto& [size, label] : sizes) {
-      const std::vector<double>& cell = scores[{method, size}];
-      if (cell.size() != full.size()) {
-        line.emplace_back("-");
-        continue;
-      }
-      const double mean = mean_of(cell);
-      line.push_back(fixed(mean, 3) +
-                     (full_mean > 0.0 ? " (" + percent(mean / full_mean) + ")" : ""));
-    }
-    text += markdown_line(line);
+  std::vector<SizeCell> cells;
+  for (const Place& place : places) {
+    const std::vector<double>& cell = scores[place];
+    const double mean = mean_of(cell);
+    const std::string share = full_mean > 0.0 ? " (" + percent(mean / full_mean) + ")" : "";
+    cells.push_back({place.first, place.second, percent(place.second),
+                     cell.size() == full.size() ? fixed(mean, 3) + share : kMissing});
   }
-  return text + "\n";
+  return "### Average over " + std::to_string(full.size()) + " tasks, " +
+         std::to_string(context_length) +
+         " tokens\n\nMean score, and its share of the full cache's " + fixed(full_mean, 3) +
+         ".\n\n" + size_table("kept", cells, kMissing) + "\n";
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <map>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -96,28 +94,13 @@ std::string size_label(const EvaluationRow& row) {
   return percent(row.retention) + " (" + std::to_string(row.budget_tokens) + ")";
 }
 
-// Methods down, sizes across, the largest first.
 std::string accuracy_table(const Rows& rows) {
-  std::map<double, std::string, std::greater<>> sizes;
-  std::vector<std::string> methods;
-  std::map<std::pair<std::string, double>, std::string> cells;
+  std::vector<SizeCell> cells;
   for (const EvaluationRow* row : rows) {
     if (row->method == profiler::kFullCache) continue;
-    sizes.emplace(row->retention, size_label(*row));
-    if (std::find(methods.begin(), methods.end(), row->method) == methods.end()) {
-      methods.push_back(row->method);
-    }
-    cells[{row->method, row->retention}] = accuracy(*row);
+    cells.push_back({row->method, row->retention, size_label(*row), accuracy(*row)});
   }
-  std::vector<std::string> head{"kept (tokens per KV head)"};
-  for (const auto& [retention, label] : sizes) head.push_back(label);
-  std::string text = markdown_head(head);
-  for (const std::string& method : methods) {
-    std::vector<std::string> line{method};
-    for (const auto& [retention, label] : sizes) line.push_back(cells[{method, retention}]);
-    text += markdown_line(line);
-  }
-  return text;
+  return size_table("kept (tokens per KV head)", cells, /*missing=*/"");
 }
 
 std::string cost_table(const Rows& rows) {

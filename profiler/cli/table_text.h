@@ -18,4 +18,16 @@ namespace headscope::cli {
 // The head of a table and the rule below it: the first column to the left, the others to the right.
 [[nodiscard]] std::string markdown_head(const std::vector<std::string>& fields);
 
+struct SizeCell {
+  std::string method;
+  double size;         // what the columns are ordered by, the largest first
+  std::string column;  // its name
+  std::string text;
+};
+
+// Methods down in the order met, sizes across; `missing` where a method has no cell.
+[[nodiscard]] std::string size_table(const std::string& corner,
+                                     const std::vector<SizeCell>& cells,
+                                     const std::string& missing);
+
 }  // namespace headscope::cli

@@ -49,6 +49,25 @@ struct GenerateJob {
     REQUIRE(made.exit_code == 0);
     return path;
   }
+  // Needles of 256 tokens at 48 tokens per KV head, one window.
+  std::vector<std::string> tune_command(const std::string& of, const std::string& plan) const {
+    return {"tune",
+            model,
+            "--profile",
+            of,
+            "--budget",
+            "48",
+            "--tasks",
+            "needle",
+            "--context-length",
+            "256",
+            "--windows",
+            "8",
+            "--prompt-format",
+            "raw",
+            "--out",
+            plan};
+  }
 };
 
 const std::vector<std::string> kSnapKv = {"--method", "snapkv", "--budget", "64"};
@@ -156,30 +175,9 @@ TEST_CASE("tune tries settings at equal bytes and writes the best as a plan", "[
   const GenerateJob job;
   const std::string profile = job.profile();
   const std::string plan = job.scratch.path("plan.json");
-  const std::vector<std::string> command = {"tune",
-                                            job.model,
-                                            "--profile",
-                                            profile,
-                                            "--budget",
-                                            "48",
-                                            "--tasks",
-                                            "needle",
-                                            "--samples",
-                                            "2",
-                                            "--context-length",
-                                            "256",
-                                            "--selectors",
-                                            "srh:1,all",
-                                            "--pooling-kernels",
-                                            "5,9",
-                                            "--windows",
-                                            "8",
-                                            "--allocators",
-                                            "uniform",
-                                            "--prompt-format",
-                                            "raw",
-                                            "--out",
-                                            plan};
+  std::vector<std::string> command = job.tune_command(profile, plan);
+  command.insert(command.end(), {"--samples", "2", "--selectors", "srh:1,all", "--pooling-kernels",
+                                 "5,9", "--allocators", "uniform"});
   const ProgramResult result = job.run(command);
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
@@ -204,28 +202,10 @@ TEST_CASE("tune judges selectors under budgets by error curves where the profile
   const GenerateJob job;
   const std::string profile = job.profile();
   const auto first_allocator = [&](const std::string& out) -> std::string {
-    const ProgramResult result = job.run({"tune",
-                                          job.model,
-                                          "--profile",
-                                          profile,
-                                          "--budget",
-                                          "48",
-                                          "--tasks",
-                                          "needle",
-                                          "--samples",
-                                          "1",
-                                          "--context-length",
-                                          "256",
-                                          "--selectors",
-                                          "srh:1",
-                                          "--pooling-kernels",
-                                          "5",
-                                          "--windows",
-                                          "8",
-                                          "--prompt-format",
-                                          "raw",
-                                          "--out",
-                                          job.scratch.path(out)});
+    std::vector<std::string> command = job.tune_command(profile, job.scratch.path(out));
+    command.insert(command.end(),
+                   {"--samples", "1", "--selectors", "srh:1", "--pooling-kernels", "5"});
+    const ProgramResult result = job.run(command);
     INFO(result.err);
     REQUIRE(result.exit_code == 0);
     const Json tuned = Json::parse(result.out);

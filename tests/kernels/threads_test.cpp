@@ -6,9 +6,10 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <thread>
+#include <vector>
 
 #include "kernels/for_each_task.h"
-#include "tests/kernels/variants.h"
+#include "tests/support/thread_count.h"
 
 namespace headscope::kernels {
 namespace {
@@ -27,14 +28,14 @@ bool meet(std::atomic<int>& arrived, int wanted) {
 }  // namespace
 
 TEST_CASE("parallel_for runs its parts at the same time", "[kernels]") {
-  const ThreadCount threads(2);
+  const testing::ThreadCount threads(2);
   std::atomic<int> arrived{0}, met{0};
   at::parallel_for(0, 2, 1, [&](int64_t, int64_t) { met += meet(arrived, 2) ? 1 : 0; });
   CHECK(met == 2);
 }
 
 TEST_CASE("tasks handed out on demand run at the same time, each once", "[kernels]") {
-  const ThreadCount threads(2);
+  const testing::ThreadCount threads(2);
   std::atomic<int> arrived{0}, met{0};
   std::vector<std::atomic<int>> runs(7);
   for_each_task(

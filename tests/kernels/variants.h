@@ -4,7 +4,6 @@
 #pragma once
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <catch2/catch.hpp>
 #include <cstdint>
@@ -15,6 +14,7 @@
 
 #include "kernels/cpu_features.h"
 #include "tests/kernels/emulated_launcher.h"
+#include "tests/support/thread_count.h"
 
 namespace headscope::kernels {
 
@@ -41,6 +41,7 @@ class Variant {
   Variant& operator=(const Variant&) = delete;
 
   [[nodiscard]] bool aten() const { return way_ == Way::kAten; }
+  [[nodiscard]] bool amx() const { return way_ == Way::kAmxBf16; }
   [[nodiscard]] bool on_gpu() const { return way_ == Way::kCuda; }
   [[nodiscard]] bool emulated() const { return way_ == Way::kEmulated; }
   // Kernel launches so far, of the way that counts them.
@@ -70,18 +71,6 @@ inline std::string reason_to_skip(Way way) {
   return "";
 }
 
-// So many threads until the end of the scope.
-class ThreadCount {
- public:
-  explicit ThreadCount(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
-  ~ThreadCount() { at::set_num_threads(before_); }
-  ThreadCount(const ThreadCount&) = delete;
-  ThreadCount& operator=(const ThreadCount&) = delete;
-
- private:
-  int before_;
-};
-
 // The CPU kernels run alone and on three threads, which split rows, keys and heads otherwise.
 template <class Body>
 void run_variant(Way way, const Body& body) {
@@ -96,7 +85,7 @@ void run_variant(Way way, const Body& body) {
   } else {
     for (const int threads : {1, 3}) {
       INFO(threads << " threads");
-      const ThreadCount count(threads);
+      const testing::ThreadCount count(threads);
       body(variant);
     }
   }

@@ -2,7 +2,6 @@
 #include "runtime/memory_use.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 
@@ -13,6 +12,7 @@
 #include "outputs/input_error.h"
 #include "runtime/compressor.h"
 #include "tests/runtime/attention_steps.h"
+#include "tests/support/thread_count.h"
 
 namespace headscope::runtime {
 namespace {
@@ -59,6 +59,7 @@ class CountingAllocator final : public c10::Allocator {
   int64_t most_ = 0;
 };
 
+// Tests that read it run on one thread: counting needs no lock then, and kernels no scratch each.
 // Set once for the whole program: tensors may outlive a test case.
 CountingAllocator& counting_allocator() {
   static auto* allocator = [] {
@@ -68,14 +69,6 @@ CountingAllocator& counting_allocator() {
   }();
   return *allocator;
 }
-
-// Single-threaded, so that counting needs no lock and kernels no scratch per
-// thread.
-struct OneThread {
-  OneThread() : before(at::get_num_threads()) { at::set_num_threads(1); }
-  ~OneThread() { at::set_num_threads(before); }
-  int before;
-};
 
 BudgetPlan mixed_plan(const ModelShape& shape) {
   BudgetPlan plan = uniform_plan("snapkv", shape, 100);
@@ -89,7 +82,7 @@ TEST_CASE(
     "a plan's predicted bytes are what the cache holds and what the "
     "allocator gave",
     "[runtime]") {
-  const OneThread one_thread;
+  const testing::ThreadCount one_thread(1);
   CountingAllocator& allocator = counting_allocator();
   for (const int64_t prompt : {5, 60, 300, 1000}) {
     for (const int64_t batch : {1, 2}) {
@@ -121,7 +114,7 @@ TEST_CASE(
 // Beyond keys and values: where each row appends (8 bytes), and how many tokens a compensation
 // token stands for (4).
 TEST_CASE("the stated bytes are what the allocator gave, under every method", "[runtime]") {
-  const OneThread one_thread;
+  const testing::ThreadCount one_thread(1);
   CountingAllocator& allocator = counting_allocator();
   constexpr int64_t kPrompt = 400;
   for (const EvictionPolicy& policy : eviction_policies()) {
@@ -156,7 +149,7 @@ TEST_CASE("the stated bytes are what the allocator gave, under every method", "[
 }
 
 TEST_CASE("memory is given back layer by layer in the prompt's last pass", "[runtime]") {
-  const OneThread one_thread;
+  const testing::ThreadCount one_thread(1);
   CountingAllocator& allocator = counting_allocator();
   constexpr int64_t kPrompt = 2048;
   constexpr int64_t kLayers = 16;
@@ -183,7 +176,7 @@ TEST_CASE("memory is given back layer by layer in the prompt's last pass", "[run
 }
 
 TEST_CASE("a long prompt is read in the memory of what is held and one pass", "[runtime]") {
-  const OneThread one_thread;
+  const testing::ThreadCount one_thread(1);
   CountingAllocator& allocator = counting_allocator();
   constexpr int64_t kPrompt = 4096;
   constexpr int64_t kHeld = 256;
