@@ -4,6 +4,7 @@
 
 #include "profiler/planted_model.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 using headscope::testing::ProgramResult;
 using headscope::testing::run_headscope;
@@ -13,7 +14,7 @@ namespace {
 
 struct Planted {
   ScratchFolder scratch;
-  std::string model = scratch.path("model");
+  std::string model = scratch.file("model");
   Planted() { headscope::profiler::write_planted_model({}, model); }
 };
 
@@ -60,7 +61,7 @@ TEST_CASE("options that cannot be are refused with exit code 2", "[cli]") {
 
 TEST_CASE("models that are not there or not whole are refused with exit code 2", "[cli]") {
   const Planted planted;
-  check_refused(run_headscope({"inspect", planted.scratch.path("nothing")}), 2, "nothing");
+  check_refused(run_headscope({"inspect", planted.scratch.file("nothing")}), 2, "nothing");
   check_refused(run_headscope({"inspect", "someone/not-cached"}), 2, "not-cached");
   std::filesystem::remove(planted.model + "/model.safetensors");
   check_refused(run_headscope({"inspect", planted.model}), 2, "safetensors");
@@ -93,16 +94,16 @@ TEST_CASE("a prompt longer than the model's positions is refused with both numbe
   const Planted planted;
   std::string ids = "[5";
   for (int i = 1; i < 5000; ++i) ids += ",5";
-  headscope::testing::write_text(planted.scratch.path("ids.json"), ids + "]");
+  headscope::testing::write_text(planted.scratch.file("ids.json"), ids + "]");
   const ProgramResult result =
-      run_headscope({"generate", planted.model, "--tokens", planted.scratch.path("ids.json")});
+      run_headscope({"generate", planted.model, "--tokens", planted.scratch.file("ids.json")});
   check_refused(result, 2, "4096");
   CHECK(result.err.find("5000") != std::string::npos);
 }
 
 TEST_CASE("token files that hold no ids are refused with the element named", "[cli]") {
   const Planted planted;
-  const std::string ids = planted.scratch.path("ids.json");
+  const std::string ids = planted.scratch.file("ids.json");
   for (const auto& [text, mentions] :
        std::vector<std::pair<std::string, std::string>>{{"[1, 2", "JSON"},
                                                         {"{}", "array"},
@@ -117,12 +118,12 @@ TEST_CASE("token files that hold no ids are refused with the element named", "[c
 
 TEST_CASE("a plan for another model is refused with exit code 4", "[cli]") {
   const Planted planted;
-  const std::string other = planted.scratch.path("other");
+  const std::string other = planted.scratch.file("other");
   headscope::profiler::PlantedModelOptions options;
   options.seed = 1;
   headscope::profiler::write_planted_model(options, other);
-  const std::string profile = planted.scratch.path("p.h5");
-  const std::string plan = planted.scratch.path("plan.json");
+  const std::string profile = planted.scratch.file("p.h5");
+  const std::string plan = planted.scratch.file("plan.json");
   REQUIRE(run_headscope({"profile", planted.model, "--out", profile, "--context-lengths", "256",
                          "--depths", "0.5", "--needles-per-cell", "1", "--prompt-format", "raw"})
               .exit_code == 0);
@@ -137,18 +138,18 @@ TEST_CASE("a plan for another model is refused with exit code 4", "[cli]") {
 
   headscope::profiler::PlantedModelOptions deeper;
   deeper.num_layers = 5;
-  headscope::profiler::write_planted_model(deeper, planted.scratch.path("deeper"));
-  forced[1] = planted.scratch.path("deeper");
+  headscope::profiler::write_planted_model(deeper, planted.scratch.file("deeper"));
+  forced[1] = planted.scratch.file("deeper");
   check_refused(run_headscope(forced), 4, "layers");
 }
 
 TEST_CASE("a plan without calibration says which command is missing", "[cli]") {
   const Planted planted;
-  const std::string profile = planted.scratch.path("p.h5");
+  const std::string profile = planted.scratch.file("p.h5");
   REQUIRE(run_headscope({"profile", planted.model, "--out", profile, "--context-lengths", "256",
                          "--depths", "0.5", "--needles-per-cell", "1", "--prompt-format", "raw"})
               .exit_code == 0);
-  const std::string plan = planted.scratch.path("plan.json");
+  const std::string plan = planted.scratch.file("plan.json");
   check_refused(
       run_headscope({"plan", profile, "--method", "compresskv", "--budget", "64", "--out", plan}),
       2, "calibrate");
@@ -165,23 +166,23 @@ TEST_CASE("a plan without calibration says which command is missing", "[cli]") {
 
 TEST_CASE("an output that exists is refused before the work, and kept", "[cli]") {
   const Planted planted;
-  const std::string out = planted.scratch.path("p.h5");
+  const std::string out = planted.scratch.file("p.h5");
   headscope::testing::write_text(out, "mine");
   check_refused(run_headscope({"profile", planted.model, "--out", out}), 2, "--force");
   CHECK(headscope::testing::read_text(out) == "mine");
   check_refused(
-      run_headscope({"profile", planted.model, "--out", planted.scratch.path("no/such/p.h5")}), 2,
+      run_headscope({"profile", planted.model, "--out", planted.scratch.file("no/such/p.h5")}), 2,
       "no/such");
 }
 
 TEST_CASE("a full disk is told as such and leaves no half file", "[cli]") {
   const Planted planted;
-  headscope::testing::write_text(planted.scratch.path("ids.json"), "[5,6,7,8,9,10,11,12]");
+  headscope::testing::write_text(planted.scratch.file("ids.json"), "[5,6,7,8,9,10,11,12]");
   // A file-size limit of 8 KB stands in for the disk; the program must survive the signal's
   // default.
   const ProgramResult result =
-      run_headscope({"trace", planted.model, "--tokens", planted.scratch.path("ids.json"), "--what",
-                     "logits,q,k,v,z", "--out", planted.scratch.path("t.h5")},
+      run_headscope({"trace", planted.model, "--tokens", planted.scratch.file("ids.json"), "--what",
+                     "logits,q,k,v,z", "--out", planted.scratch.file("t.h5")},
                     "ulimit -f 8; trap '' XFSZ;");
   INFO(result.err);
   CHECK(result.exit_code == 2);

@@ -5,6 +5,7 @@
 
 #include "profiler/planted_model.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 using headscope::testing::ProgramResult;
 using headscope::testing::run_headscope;
@@ -15,8 +16,8 @@ namespace {
 
 struct AblationJob {
   ScratchFolder scratch;
-  std::string model = scratch.path("model");
-  std::string profile = scratch.path("profile.h5");
+  std::string model = scratch.file("model");
+  std::string profile = scratch.file("profile.h5");
 
   AblationJob() {
     headscope::profiler::write_planted_model({}, model);
@@ -86,9 +87,9 @@ TEST_CASE("ablate refuses what cannot be checked", "[cli]") {
 
   headscope::profiler::PlantedModelOptions other;
   other.seed = 3;
-  headscope::profiler::write_planted_model(other, job.scratch.path("other"));
+  headscope::profiler::write_planted_model(other, job.scratch.file("other"));
   const ProgramResult mismatch =
-      run_headscope({"ablate", job.scratch.path("other"), "--profile", job.profile, "--top", "1"});
+      run_headscope({"ablate", job.scratch.file("other"), "--profile", job.profile, "--top", "1"});
   CHECK(mismatch.exit_code == 4);
   CHECK(mismatch.err.find("fingerprint") != std::string::npos);
 

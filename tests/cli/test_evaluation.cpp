@@ -8,6 +8,7 @@
 
 #include "profiler/planted_model.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 using headscope::testing::ProgramResult;
 using headscope::testing::read_text;
@@ -20,8 +21,8 @@ namespace {
 
 struct EvaluationJob {
   ScratchFolder scratch;
-  std::string model = scratch.path("model");
-  std::string out = scratch.path("e.h5");
+  std::string model = scratch.file("model");
+  std::string out = scratch.file("e.h5");
 
   EvaluationJob() { headscope::profiler::write_planted_model({}, model); }
 
@@ -35,7 +36,7 @@ struct EvaluationJob {
 
   // A profile with scores and error curves.
   std::string calibrated_profile() const {
-    const std::string profile = scratch.path("p.h5");
+    const std::string profile = scratch.file("p.h5");
     const ProgramResult made =
         run_headscope({"profile", model, "--out", profile, "--context-lengths", "256", "--depths",
                        "0.2,0.8", "--needles-per-cell", "2", "--prompt-format", "raw", "--quiet"});
@@ -150,7 +151,7 @@ TEST_CASE("arms of evaluate are options, and need a profile", "[cli]") {
 
 TEST_CASE("a needle file is evaluated by depth and length, and drawn", "[cli]") {
   const EvaluationJob job;
-  const std::string file = job.scratch.path("cells.jsonl");
+  const std::string file = job.scratch.file("cells.jsonl");
   write_text(file, R"({"needle": "The number of the northern lighthouse is 48213.", )"
                    R"("question": "What is the number of the northern lighthouse?", )"
                    R"("answer_prefix": "The number of the northern lighthouse is", )"
@@ -165,13 +166,13 @@ TEST_CASE("a needle file is evaluated by depth and length, and drawn", "[cli]") 
   CHECK(rows[0]["metric"] == "rouge-1");
   CHECK(rows[0]["num_samples"] == 3);
 
-  const std::string picture = job.scratch.path("n.svg");
+  const std::string picture = job.scratch.file("n.svg");
   const ProgramResult drawn = run_headscope({"heatmap", job.out, "--out", picture, "--json"});
   INFO(drawn.err);
   REQUIRE(drawn.exit_code == 0);
   CHECK(Json::parse(drawn.out)["picture"] == "niah");
   CHECK(read_text(picture).find("streaming") != std::string::npos);
-  const std::string frontier = job.scratch.path("f.png");
+  const std::string frontier = job.scratch.file("f.png");
   CHECK(run_headscope({"heatmap", job.out, "--picture", "frontier", "--out", frontier}).exit_code ==
         0);
   const ProgramResult absent =
@@ -182,7 +183,7 @@ TEST_CASE("a needle file is evaluated by depth and length, and drawn", "[cli]") 
 
 TEST_CASE("evaluate refuses a bad task file, and options that contradict each other", "[cli]") {
   const EvaluationJob job;
-  const std::string file = job.scratch.path("t.jsonl");
+  const std::string file = job.scratch.file("t.jsonl");
   write_text(file, "{\"input\": \"a\", \"outputs\": [\"b\"]}\n{\"input\": \"a\"}\n");
   const auto complaint = [&](const std::vector<std::string>& options) {
     const ProgramResult result = job.evaluate(options);

@@ -4,6 +4,7 @@
 
 #include "profiler/planted_model.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::testing {
 namespace {
@@ -14,17 +15,17 @@ using Json = nlohmann::json;
 
 TEST_CASE("plan says where all heads choose, and --no-fallback keeps the best four", "[cli]") {
   const ScratchFolder scratch;
-  profiler::write_planted_model({.num_query_heads = 8, .num_kv_heads = 4}, scratch.path("model"));
+  profiler::write_planted_model({.num_query_heads = 8, .num_kv_heads = 4}, scratch.file("model"));
   const ProgramResult measured =
-      run_headscope({"profile", scratch.path("model"), "--out", scratch.path("p.h5"),
+      run_headscope({"profile", scratch.file("model"), "--out", scratch.file("p.h5"),
                      "--context-lengths", "200", "--depths", "0.2,0.5,0.8", "--needles-per-cell",
                      "4", "--prompt-format", "raw", "--scores", "srh", "--quiet"});
   INFO(measured.err);
   REQUIRE(measured.exit_code == 0);
   const auto plan = [&](const std::vector<std::string>& more) {
     std::vector<std::string> words{
-        "plan",  scratch.path("p.h5"),      "--method", "uniform", "--budget", "64",
-        "--out", scratch.path("plan.json"), "--force",  "--json"};
+        "plan",  scratch.file("p.h5"),      "--method", "uniform", "--budget", "64",
+        "--out", scratch.file("plan.json"), "--force",  "--json"};
     words.insert(words.end(), more.begin(), more.end());
     const ProgramResult result = run_headscope(words);
     INFO(result.err);

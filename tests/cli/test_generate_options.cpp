@@ -8,6 +8,7 @@
 
 #include "profiler/planted_model.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 using headscope::testing::ProgramResult;
 using headscope::testing::run_headscope;
@@ -20,7 +21,7 @@ const std::string kPrompt = std::string(200, 'x') + "the code is 4711." + std::s
 
 struct GenerateJob {
   ScratchFolder scratch;
-  std::string model = scratch.path("model");
+  std::string model = scratch.file("model");
 
   GenerateJob() { headscope::profiler::write_planted_model({}, model); }
 
@@ -41,7 +42,7 @@ struct GenerateJob {
     return Json::parse(result.out);
   }
   std::string profile() const {
-    const std::string path = scratch.path("p.h5");
+    const std::string path = scratch.file("p.h5");
     const ProgramResult made =
         run({"profile", model, "--out", path, "--context-lengths", "256", "--depths", "0.2,0.8",
              "--needles-per-cell", "2", "--prompt-format", "raw"});
@@ -92,7 +93,7 @@ TEST_CASE("a turn is answered on the cache that the first one left", "[cli]") {
   CHECK(two["kv_bytes_held"].get<int64_t>() > one["kv_bytes_held"].get<int64_t>());
   CHECK(two["kv_bytes_held"].get<int64_t>() < two["kv_bytes_full"].get<int64_t>());
   const ProgramResult of_tokens = job.run(
-      {"generate", job.model, "--tokens", job.scratch.path("none.json"), "--turn", "and then?"});
+      {"generate", job.model, "--tokens", job.scratch.file("none.json"), "--turn", "and then?"});
   CHECK(of_tokens.exit_code == 2);
   CHECK(of_tokens.err.find("--turn") != std::string::npos);
 }
@@ -151,7 +152,7 @@ TEST_CASE("the drift check states the kept mass, and falls back where it is told
 TEST_CASE("options of single methods and index sets change what is kept", "[cli]") {
   const GenerateJob job;
   const auto kept = [&](const std::vector<std::string>& more) {
-    const std::string out = job.scratch.path("kept.h5");
+    const std::string out = job.scratch.file("kept.h5");
     std::vector<std::string> all = {"--save-retained", out, "--force"};
     all.insert(all.end(), more.begin(), more.end());
     static_cast<void>(job.generated(all));
@@ -174,7 +175,7 @@ TEST_CASE("options of single methods and index sets change what is kept", "[cli]
 TEST_CASE("tune tries settings at equal bytes and writes the best as a plan", "[cli]") {
   const GenerateJob job;
   const std::string profile = job.profile();
-  const std::string plan = job.scratch.path("plan.json");
+  const std::string plan = job.scratch.file("plan.json");
   std::vector<std::string> command = job.tune_command(profile, plan);
   command.insert(command.end(), {"--samples", "2", "--selectors", "srh:1,all", "--pooling-kernels",
                                  "5,9", "--allocators", "uniform"});
@@ -202,7 +203,7 @@ TEST_CASE("tune judges selectors under budgets by error curves where the profile
   const GenerateJob job;
   const std::string profile = job.profile();
   const auto first_allocator = [&](const std::string& out) -> std::string {
-    std::vector<std::string> command = job.tune_command(profile, job.scratch.path(out));
+    std::vector<std::string> command = job.tune_command(profile, job.scratch.file(out));
     command.insert(command.end(),
                    {"--samples", "1", "--selectors", "srh:1", "--pooling-kernels", "5"});
     const ProgramResult result = job.run(command);

@@ -13,6 +13,7 @@
 #include "tests/support/child_process.h"
 #include "tests/support/profile_bytes.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::testing {
 namespace {
@@ -64,14 +65,14 @@ std::set<std::string> finished(const std::string& journal) {
 
 struct Job {
   ScratchFolder scratch;
-  std::string profile = scratch.path("p.h5");
-  std::string said = scratch.path("said.json");
+  std::string profile = scratch.file("p.h5");
+  std::string said = scratch.file("said.json");
 
-  Job() { profiler::write_planted_model({}, scratch.path("model")); }
+  Job() { profiler::write_planted_model({}, scratch.file("model")); }
 
   [[nodiscard]] std::vector<std::string> command(const std::string& output) const {
     return {"profile",
-            scratch.path("model"),
+            scratch.file("model"),
             "--out",
             output,
             "--context-lengths",
@@ -95,7 +96,7 @@ struct Job {
 TEST_CASE("kill -9 at 50 random moments loses and repeats no finished probe", "[cli]") {
   const Job job;
   INFO("seed " << kSeed);
-  const std::string reference = job.scratch.path("reference.h5");
+  const std::string reference = job.scratch.file("reference.h5");
   const Ending whole = run_for(job.command(reference), job.said);
   REQUIRE(whole.exit_code == 0);
   const std::string expected = bytes_without_provenance(reference);

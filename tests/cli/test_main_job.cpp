@@ -9,6 +9,7 @@
 #include "profiler/planted_model.h"
 #include "tests/support/child_process.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 using headscope::testing::ChildProcess;
 using headscope::testing::program_path;
@@ -31,9 +32,9 @@ Json json_of(std::vector<std::string> arguments) {
 
 struct PlantedJob {
   ScratchFolder scratch;
-  std::string model = scratch.path("model");
-  std::string profile = scratch.path("profile.h5");
-  std::string plan = scratch.path("plan.json");
+  std::string model = scratch.file("model");
+  std::string profile = scratch.file("profile.h5");
+  std::string plan = scratch.file("plan.json");
 
   PlantedJob() { headscope::profiler::write_planted_model({}, model); }
 
@@ -64,9 +65,9 @@ TEST_CASE("inspect states the shape of a model and its fingerprint", "[cli]") {
 TEST_CASE("tokenize and --decode are inverse", "[cli]") {
   const PlantedJob job;
   const Json ids = json_of({"tokenize", job.model, "--text", "The gate is open."});
-  headscope::testing::write_text(job.scratch.path("ids.json"), ids["ids"].dump());
+  headscope::testing::write_text(job.scratch.file("ids.json"), ids["ids"].dump());
   const Json text =
-      json_of({"tokenize", job.model, "--decode", job.scratch.path("ids.json"), "--no-special"});
+      json_of({"tokenize", job.model, "--decode", job.scratch.file("ids.json"), "--no-special"});
   CHECK(text["text"] == "The gate is open.");
 }
 
@@ -115,13 +116,13 @@ TEST_CASE("profile, calibrate, plan, generate and evaluate work hand in hand", "
   const Json rows =
       json_of({"evaluate", job.model, "--profile", job.profile, "--tasks", "needle", "--contexts",
                "256", "--samples", "2", "--methods", "compresskv,streaming", "--retentions",
-               "0.5,1.0", "--prompt-format", "raw", "--out", job.scratch.path("e.h5")});
+               "0.5,1.0", "--prompt-format", "raw", "--out", job.scratch.file("e.h5")});
   REQUIRE(rows["rows"].size() == 7);  // full; random and two methods at two retentions
   CHECK(rows["rows"][0]["method"] == "full");
 
   CHECK(json_of({"inspect", job.profile})["kind"] == "profile");
   CHECK(json_of({"inspect", job.plan})["kind"] == "plan");
-  CHECK(json_of({"inspect", job.scratch.path("e.h5")})["kind"] == "evaluation");
+  CHECK(json_of({"inspect", job.scratch.file("e.h5")})["kind"] == "evaluation");
 }
 
 TEST_CASE("a mix of the families ranks the heads, one that is not theirs is refused", "[cli]") {
@@ -157,23 +158,23 @@ TEST_CASE("a mix of the families ranks the heads, one that is not theirs is refu
 TEST_CASE("pictures and head orders leave a profile", "[cli]") {
   PlantedJob job;
   job.make_profile();
-  json_of({"heatmap", job.profile, "--out", job.scratch.path("heads.svg")});
-  json_of({"heatmap", job.profile, "--score", "retrieval", "--out", job.scratch.path("heads.png")});
-  CHECK(headscope::testing::read_text(job.scratch.path("heads.svg")).find("<svg") !=
+  json_of({"heatmap", job.profile, "--out", job.scratch.file("heads.svg")});
+  json_of({"heatmap", job.profile, "--score", "retrieval", "--out", job.scratch.file("heads.png")});
+  CHECK(headscope::testing::read_text(job.scratch.file("heads.svg")).find("<svg") !=
         std::string::npos);
-  CHECK(headscope::testing::read_text(job.scratch.path("heads.png")).substr(1, 3) == "PNG");
-  json_of({"convert", job.profile, "--to", "head-order", "--out", job.scratch.path("order.json")});
-  const Json order = Json::parse(headscope::testing::read_text(job.scratch.path("order.json")));
+  CHECK(headscope::testing::read_text(job.scratch.file("heads.png")).substr(1, 3) == "PNG");
+  json_of({"convert", job.profile, "--to", "head-order", "--out", job.scratch.file("order.json")});
+  const Json order = Json::parse(headscope::testing::read_text(job.scratch.file("order.json")));
   REQUIRE(order.size() == 4);
   CHECK(order["2"][0] == 1);
 }
 
 TEST_CASE("trace writes what was asked for and nothing else", "[cli]") {
   const PlantedJob job;
-  headscope::testing::write_text(job.scratch.path("ids.json"), "[5, 6, 7, 8]");
-  json_of({"trace", job.model, "--tokens", job.scratch.path("ids.json"), "--what", "q,z",
-           "--layers", "1", "--out", job.scratch.path("t.h5")});
-  CHECK(json_of({"inspect", job.scratch.path("t.h5")})["kind"] == "trace");
+  headscope::testing::write_text(job.scratch.file("ids.json"), "[5, 6, 7, 8]");
+  json_of({"trace", job.model, "--tokens", job.scratch.file("ids.json"), "--what", "q,z",
+           "--layers", "1", "--out", job.scratch.file("t.h5")});
+  CHECK(json_of({"inspect", job.scratch.file("t.h5")})["kind"] == "trace");
 }
 
 TEST_CASE("resuming leaves a complete profile as it is", "[cli]") {
@@ -218,13 +219,13 @@ TEST_CASE("an interrupted profile says how to resume, and resuming ends it", "[c
 
 TEST_CASE("one interruption that comes twice is one", "[cli]") {
   const PlantedJob job;
-  const std::string err = job.scratch.path("err");
+  const std::string err = job.scratch.file("err");
   // timeout(1), like a terminal with a wrapper, signals a program and then its whole group.
   ChildProcess child(
       {"/bin/bash", "-c", "exec \"$0\" \"$@\" 2>'" + err + "'", program_path(), "profile",
        job.model, "--out", job.profile, "--context-lengths", "2048", "--depths",
        "0.1,0.3,0.5,0.7,0.9", "--needles-per-cell", "100", "--prompt-format", "raw"},
-      job.scratch.path("out"));
+      job.scratch.file("out"));
   while (!child.ended() && !std::filesystem::exists(job.profile + ".trials")) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

@@ -5,6 +5,7 @@
 
 #include "profiler/planted_model.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 using headscope::testing::ProgramResult;
 using headscope::testing::run_headscope;
@@ -15,8 +16,8 @@ namespace {
 
 struct Planted {
   ScratchFolder scratch;
-  std::string model = scratch.path("model");
-  std::string profile = scratch.path("p.h5");
+  std::string model = scratch.file("model");
+  std::string profile = scratch.file("p.h5");
   Planted() { headscope::profiler::write_planted_model({}, model); }
 
   // What `more` does not say is filled in.
@@ -86,11 +87,11 @@ TEST_CASE("exact mode is the default and says no more of itself than its name", 
 
 TEST_CASE("profiles of different modes are not put together", "[cli]") {
   const Planted planted;
-  const std::string shared = planted.scratch.path("shared.h5");
+  const std::string shared = planted.scratch.file("shared.h5");
   parsed(planted.run({"--json"}));
   parsed(planted.run({"--json", "--mode", "shared", "--compare-exact", "0", "--out", shared}));
   const ProgramResult merged =
-      run_headscope({"merge", planted.profile, shared, "--out", planted.scratch.path("both.h5")});
+      run_headscope({"merge", planted.profile, shared, "--out", planted.scratch.file("both.h5")});
   CHECK(merged.exit_code == 2);
   CHECK(merged.err.find("mode") != std::string::npos);
 }

@@ -5,6 +5,7 @@
 
 #include "profiler/planted_model.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 using headscope::testing::ProgramResult;
 using headscope::testing::run_headscope;
@@ -15,13 +16,13 @@ namespace {
 
 struct PlantedProbes {
   ScratchFolder scratch;
-  std::string model = scratch.path("model");
-  std::string profile = scratch.path("profile.h5");
+  std::string model = scratch.file("model");
+  std::string profile = scratch.file("profile.h5");
 
   PlantedProbes() { headscope::profiler::write_planted_model({}, model); }
 
   std::string write(const std::string& name, const std::string& text) const {
-    const std::string path = scratch.path(name);
+    const std::string path = scratch.file(name);
     std::ofstream(path) << text;
     return path;
   }

@@ -13,6 +13,7 @@
 #include "tests/support/child_process.h"
 #include "tests/support/profile_bytes.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::testing {
 namespace {
@@ -23,18 +24,18 @@ using Words = std::vector<std::string>;
 
 struct Job {
   ScratchFolder scratch;
-  std::string profile = scratch.path("p.h5");
+  std::string profile = scratch.file("p.h5");
   int64_t needles_per_cell = 4;
   Words more;
 
   explicit Job(const profiler::PlantedModelOptions& model = {}) {
-    profiler::write_planted_model(model, scratch.path("model"));
+    profiler::write_planted_model(model, scratch.file("model"));
   }
 
   [[nodiscard]] Words command(const std::string& output) const {
     Words words{program_path(),
                 "profile",
-                scratch.path("model"),
+                scratch.file("model"),
                 "--out",
                 output,
                 "--context-lengths",
@@ -55,12 +56,12 @@ struct Job {
   }
 
   [[nodiscard]] std::string said(int rank) const {
-    return scratch.path("said" + std::to_string(rank));
+    return scratch.file("said" + std::to_string(rank));
   }
 
   // The whole run by one process, elsewhere.
   [[nodiscard]] std::string expected_bytes() const {
-    const std::string reference = scratch.path("reference.h5");
+    const std::string reference = scratch.file("reference.h5");
     ChildProcess alone(command(reference), said(0));
     REQUIRE(alone.wait() == 0);
     return bytes_without_provenance(reference);
@@ -85,7 +86,7 @@ struct Job {
   [[nodiscard]] std::set<std::string> finished() const {
     std::set<std::string> addresses;
     size_t count = 0;
-    for (const auto& entry : fs::directory_iterator(scratch.folder())) {
+    for (const auto& entry : fs::directory_iterator(scratch.path())) {
       const std::string name = entry.path().filename().string();
       if (name.rfind("p.h5.trials", 0) != 0) continue;
       const auto contents = profiler::read_journal(entry.path());

@@ -8,6 +8,7 @@
 
 #include "outputs/profile_file.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 using headscope::HeadProfile;
 using headscope::ProbeRecord;
@@ -104,7 +105,7 @@ struct Inspected {
 
 Inspected inspect(const HeadProfile& profile) {
   const ScratchFolder scratch;
-  const std::string path = scratch.path("p.h5");
+  const std::string path = scratch.file("p.h5");
   headscope::outputs::write_profile(profile, path, /*overwrite=*/false);
   const ProgramResult json = run_headscope({"inspect", path, "--json"});
   const ProgramResult text = run_headscope({"inspect", path});

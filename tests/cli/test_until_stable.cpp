@@ -5,6 +5,7 @@
 #include "profiler/planted_model.h"
 #include "tests/support/profile_bytes.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::testing {
 namespace {
@@ -14,13 +15,13 @@ using Words = std::vector<std::string>;
 
 struct OpenEnded {
   ScratchFolder scratch;
-  std::string model = scratch.path("model");
+  std::string model = scratch.file("model");
 
   // Of eight heads the top tenth is one, the planted one.
   OpenEnded() { profiler::write_planted_model({.num_query_heads = 2, .num_kv_heads = 1}, model); }
 
   ProgramResult run(const std::string& out, const Words& more) const {
-    Words words{"profile",           model, "--out",         scratch.path(out),
+    Words words{"profile",           model, "--out",         scratch.file(out),
                 "--context-lengths", "256", "--depths",      "0.2,0.5,0.8",
                 "--prompt-format",   "raw", "--scores",      "srh",
                 "--threads",         "1",   "--until-stable"};
@@ -46,9 +47,9 @@ TEST_CASE("an open-ended profile stops when its top heads stay, and says how sur
   CHECK(said["num_probes"].get<int64_t>() >= 24);
 
   // Anybody who reads the file is told the same.
-  const ProgramResult inspected = run_headscope({"inspect", job.scratch.path("p.h5"), "--json"});
+  const ProgramResult inspected = run_headscope({"inspect", job.scratch.file("p.h5"), "--json"});
   CHECK(Json::parse(inspected.out)["trust"]["until_stable"]["reason"] == stop["reason"]);
-  const ProgramResult text = run_headscope({"inspect", job.scratch.path("p.h5")});
+  const ProgramResult text = run_headscope({"inspect", job.scratch.file("p.h5")});
   CHECK(text.out.find("stable: " + stop["reason"].get<std::string>()) != std::string::npos);
 }
 
@@ -62,7 +63,7 @@ TEST_CASE("an open-ended profile that is not stable ends at its most probes", "[
   CHECK(said["stability"]["until_stable"]["reason"].get<std::string>().find("too early") !=
         std::string::npos);
   CHECK(said["num_probes"].get<int64_t>() + said["trust"]["num_controls"].get<int64_t>() == 20);
-  const ProgramResult text = run_headscope({"inspect", job.scratch.path("p.h5")});
+  const ProgramResult text = run_headscope({"inspect", job.scratch.file("p.h5")});
   CHECK(text.out.find("not stable") != std::string::npos);
 }
 

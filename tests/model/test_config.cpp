@@ -6,6 +6,7 @@
 #include "model/config_check.h"
 #include "model/hf_config.h"
 #include "outputs/input_error.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/shared_data.h"
 #include "tests/support/tiny_checkpoint.h"
 
@@ -204,7 +205,7 @@ TEST_CASE("nonsense in config.json is refused with the field's name", "[model]")
 }
 
 TEST_CASE("generation_config.json names the end-of-sequence ids", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   json object = base();
   object["eos_token_id"] = 2;
   object["bos_token_id"] = 1;

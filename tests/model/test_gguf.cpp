@@ -11,6 +11,7 @@
 #include "outputs/input_error.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/support/gguf_writer.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::testing {
 namespace {
@@ -18,13 +19,13 @@ namespace {
 using Catch::Matchers::Contains;
 using model::GgufFile;
 
-std::shared_ptr<const GgufFile> open(const TempDir& dir, const std::string& bytes) {
+std::shared_ptr<const GgufFile> open(const ScratchFolder& dir, const std::string& bytes) {
   write_file(dir.file("m.gguf"), bytes);
   return std::make_shared<GgufFile>(dir.file("m.gguf"));
 }
 
 std::string refusal(const GgufWriter& writer) {
-  const TempDir dir;
+  const ScratchFolder dir;
   try {
     (void)model::open_gguf_weights(open(dir, writer.bytes()));
   } catch (const InputError& error) {
@@ -122,7 +123,7 @@ TEST_CASE("super-blocks worked by hand are dequantised", "[model]") {
 }
 
 TEST_CASE("query and key rows of a llama GGUF file come in Hugging Face's order", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   for (const std::string architecture : {"llama", "qwen2", "qwen3"}) {
     model::ModelConfig config = tiny_config(architecture);
     config.qkv_bias = architecture != "qwen3";
@@ -144,7 +145,7 @@ TEST_CASE("query and key rows of a llama GGUF file come in Hugging Face's order"
 }
 
 TEST_CASE("a GGUF file's keys are read into one configuration", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   model::ModelConfig config = tiny_config();
   config.rope.scaling = model::RopeScaling::kLlama3;
   config.rope.theta = 500000;
@@ -222,7 +223,7 @@ TEST_CASE("an unsupported block type is refused by name, with the supported ones
 
 TEST_CASE("a GGUF configuration that contradicts itself is refused", "[model]") {
   const auto refused = [](void (*write)(GgufWriter&), const std::string& because) {
-    const TempDir dir;
+    const ScratchFolder dir;
     GgufWriter writer;
     write(writer);
     writer.add_uint32("llama.block_count", 2);
@@ -275,7 +276,7 @@ TEST_CASE("a GGUF configuration that contradicts itself is refused", "[model]") 
 }
 
 TEST_CASE("a GGUF file cut anywhere is refused", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   const std::string whole = sound().bytes();
   std::mt19937_64 generator(7);
   for (int round = 0; round < 300; ++round) {
@@ -286,7 +287,7 @@ TEST_CASE("a GGUF file cut anywhere is refused", "[model]") {
 }
 
 TEST_CASE("a damaged GGUF header ends in success or a refusal", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   model::ModelConfig config = tiny_config();
   config.num_layers = 1;
   config.attention_window = {0};

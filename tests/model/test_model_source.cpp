@@ -11,6 +11,7 @@
 #include "outputs/input_error.h"
 #include "outputs/sha256.h"
 #include "tests/support/gguf_writer.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/shared_data.h"
 #include "tests/support/tiny_checkpoint.h"
 
@@ -24,13 +25,13 @@ using model::open_model_source;
 std::string fingerprint_of_directory(const ModelConfig& config,
                                      const std::vector<RawTensor>& tensors,
                                      int num_shards = 1) {
-  const TempDir dir;
+  const ScratchFolder dir;
   write_checkpoint(dir.path(), config, tensors, num_shards);
   return open_model_source(dir.path().string())->fingerprint();
 }
 
 std::string fingerprint_of_gguf(const GgufWriter& writer) {
-  const TempDir dir;
+  const ScratchFolder dir;
   write_file(dir.file("m.gguf"), writer.bytes());
   return open_model_source(dir.file("m.gguf"))->fingerprint();
 }
@@ -141,7 +142,7 @@ TEST_CASE("weights that contradict the configuration are refused by name", "[mod
   const ModelConfig config = tiny_config();
   const std::vector<RawTensor> tensors = random_tensors(config, /*seed=*/15);
   const auto refused = [&](const std::vector<RawTensor>& given, const std::string& because) {
-    const TempDir dir;
+    const ScratchFolder dir;
     write_checkpoint(dir.path(), config, given);
     CHECK_THROWS_WITH(open_model_source(dir.path().string()), Contains(because));
   };
@@ -159,7 +160,7 @@ TEST_CASE("weights that contradict the configuration are refused by name", "[mod
 }
 
 TEST_CASE("a model is found as a directory, a file, or a hub id in the cache", "[model]") {
-  const TempDir cache;
+  const ScratchFolder cache;
   const ModelConfig config = tiny_config();
   const std::vector<RawTensor> tensors = random_tensors(config, /*seed=*/16);
   const std::filesystem::path repository = cache.path() / "models--some--model";
@@ -187,7 +188,7 @@ TEST_CASE("a model is found as a directory, a file, or a hub id in the cache", "
 }
 
 TEST_CASE("a directory without a tokenizer says so only when one is needed", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   const ModelConfig config = tiny_config();
   write_checkpoint(dir.path(), config, random_tensors(config, /*seed=*/17));
   const auto source = open_model_source(dir.path().string());

@@ -6,6 +6,7 @@
 #include "model/safetensors.h"
 #include "outputs/input_error.h"
 #include "tests/fuzz/mutate.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/shared_data.h"
 #include "tests/support/tiny_checkpoint.h"
 
@@ -18,7 +19,7 @@ using model::WeightSource;
 
 // The refusal of one file with this header and data.
 std::string refusal(const std::string& header, const std::string& data = std::string(16, '\0')) {
-  const TempDir dir;
+  const ScratchFolder dir;
   write_file(dir.file("model.safetensors"), safetensors_bytes(header, data));
   try {
     (void)open_safetensors(dir.path().string());
@@ -40,7 +41,7 @@ TEST_CASE("a tensor is loaded at the chosen dtype from each stored dtype", "[mod
   const std::vector<float> values = {0.0F, 1.5F, -2.25F, 1024.0F, -0.0078125F, 3.0F};
   for (const std::string stored : {"F32", "F16", "BF16"}) {
     // The odd-length first tensor leaves the second one unaligned in the file.
-    const TempDir dir;
+    const ScratchFolder dir;
     const RawTensor padding{"padding", {1}, "U8", std::string(1, 'x')};
     write_file(dir.file("model.safetensors"),
                safetensors_bytes({padding, make_tensor("a", {2, 3}, values, stored)}));
@@ -85,7 +86,7 @@ TEST_CASE("a lying safetensors header is refused with what is wrong", "[model]")
 }
 
 TEST_CASE("a safetensors file shorter than it says is refused", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   const auto refused = [&](const std::string& bytes) {
     write_file(dir.file("model.safetensors"), bytes);
     CHECK_THROWS_AS(open_safetensors(dir.path().string()), InputError);
@@ -100,7 +101,7 @@ TEST_CASE("a safetensors file shorter than it says is refused", "[model]") {
 }
 
 TEST_CASE("shards are read by their index, or by their names without one", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   const model::ModelConfig config = tiny_config();
   const std::vector<RawTensor> tensors = random_tensors(config, /*seed=*/1, "BF16");
   write_checkpoint(dir.path(), config, tensors, /*num_shards=*/3);
@@ -120,7 +121,7 @@ TEST_CASE("shards are read by their index, or by their names without one", "[mod
 }
 
 TEST_CASE("an index is not believed", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   const model::ModelConfig config = tiny_config();
   write_checkpoint(dir.path(), config, random_tensors(config, /*seed=*/2), /*num_shards=*/2);
   const std::string path = dir.file("model.safetensors.index.json");
@@ -145,14 +146,14 @@ TEST_CASE("a published index without its shards names the missing one", "[model]
 }
 
 TEST_CASE("a directory without safetensors says what was looked for", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   CHECK_THROWS_WITH(open_safetensors(dir.path().string()), Contains("model.safetensors"));
   write_file(dir.file("pytorch_model.bin"), "x");
   CHECK_THROWS_WITH(open_safetensors(dir.path().string()), Contains("pytorch_model.bin"));
 }
 
 TEST_CASE("a damaged safetensors header ends in success or a refusal", "[model]") {
-  const TempDir dir;
+  const ScratchFolder dir;
   model::ModelConfig config = tiny_config();
   config.num_layers = 1;
   const std::string whole = safetensors_bytes(random_tensors(config, /*seed=*/3, "BF16"));

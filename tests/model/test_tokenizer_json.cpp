@@ -2,6 +2,7 @@
 
 #include "outputs/input_error.h"
 #include "tests/model/tiny_tokenizer.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::testing {
 namespace {
@@ -181,7 +182,7 @@ TEST_CASE("bytes that are no UTF-8 are tokenized as replacement characters", "[m
 }
 
 TEST_CASE("tokenizer_config.json names the BOS and EOS tokens", "[model]") {
-  const TokenizerFolder folder;
+  const ScratchFolder folder;
   const auto tokenizer = model::tokenizer_from_json(
       folder.write("tokenizer.json", sentencepiece_file().dump()),
       folder.write("tokenizer_config.json",

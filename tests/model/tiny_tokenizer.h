@@ -1,9 +1,6 @@
 // Tokenizer files small enough to work out by hand, written to a temporary folder.
 #pragma once
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,32 +8,12 @@
 #include <vector>
 
 #include "model/tokenizer_json.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::testing {
 
-// A folder of its own that goes away at the end.
-class TokenizerFolder {
- public:
-  TokenizerFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "tokenizer-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  TokenizerFolder(const TokenizerFolder&) = delete;
-  TokenizerFolder& operator=(const TokenizerFolder&) = delete;
-  ~TokenizerFolder() { std::filesystem::remove_all(path_); }
-
-  [[nodiscard]] std::string write(const std::string& name, const std::string& text) const {
-    const std::filesystem::path file = path_ / name;
-    std::ofstream(file, std::ios::binary) << text;
-    return file.string();
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
 inline std::unique_ptr<model::Tokenizer> open_text(const std::string& text) {
-  const TokenizerFolder folder;
+  const ScratchFolder folder;
   return model::tokenizer_from_json(folder.write("tokenizer.json", text));
 }
 

@@ -10,24 +10,6 @@
 namespace headscope::outputs {
 namespace fs = std::filesystem;
 
-ScratchFolder::ScratchFolder() {
-  static int counter = 0;
-  path_ = fs::temp_directory_path() /
-          ("headscope_outputs_" + std::to_string(::getpid()) + "_" + std::to_string(counter++));
-  fs::create_directories(path_);
-}
-
-ScratchFolder::~ScratchFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
-size_t ScratchFolder::count() const {
-  size_t names = 0;
-  for (fs::directory_iterator entry(path_); entry != fs::directory_iterator(); ++entry) ++names;
-  return names;
-}
-
 ModelIdentity sample_model() {
   ModelIdentity model;
   model.name = "tiny-llama";

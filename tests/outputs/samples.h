@@ -11,24 +11,6 @@
 
 namespace headscope::outputs {
 
-// A folder of its own for one test, removed at the end.
-class ScratchFolder {
- public:
-  ScratchFolder();
-  ~ScratchFolder();
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const {
-    return path_ / name;
-  }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  // Names in it, hidden ones included.
-  [[nodiscard]] size_t count() const;
-
- private:
-  std::filesystem::path path_;
-};
-
 // 3 layers, 4 query heads on 2 KV heads.
 [[nodiscard]] ModelIdentity sample_model();
 [[nodiscard]] Provenance sample_provenance();

@@ -11,9 +11,12 @@
 
 #include "outputs/profile_file.h"
 #include "tests/outputs/samples.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::outputs {
 namespace {
+
+using testing::ScratchFolder;
 
 // While it lives, no file of this process may grow past `bytes`: writing more fails as on a full
 // disk.
@@ -43,7 +46,7 @@ TEST_CASE("an output file appears whole and alone", "[outputs]") {
   const ScratchFolder folder;
   write_file_atomically(folder / "a.json", "words", false);
   CHECK(read_file(folder / "a.json") == "words");
-  CHECK(folder.count() == 1);
+  CHECK(folder.names().size() == 1);
 }
 
 TEST_CASE("an existing output is refused without force and replaced with it", "[outputs]") {
@@ -56,7 +59,7 @@ TEST_CASE("an existing output is refused without force and replaced with it", "[
   CHECK(read_file(folder / "a.json") == "first");
   write_file_atomically(folder / "a.json", "third", true);
   CHECK(read_file(folder / "a.json") == "third");
-  CHECK(folder.count() == 1);
+  CHECK(folder.names().size() == 1);
 }
 
 TEST_CASE("a file that another program made meanwhile is not replaced", "[outputs]") {
@@ -73,9 +76,9 @@ TEST_CASE("an output without commit leaves nothing behind", "[outputs]") {
     const AtomicFile file(folder / "a.json", false);
     std::ofstream(file.temporary_path()) << "half";
     CHECK(file.temporary_path().parent_path() == folder.path());
-    CHECK(folder.count() == 1);
+    CHECK(folder.names().size() == 1);
   }
-  CHECK(folder.count() == 0);
+  CHECK(folder.names().size() == 0);
 }
 
 TEST_CASE("a full disk is the user's error and leaves the old file and no other", "[outputs]") {
@@ -93,7 +96,7 @@ TEST_CASE("a full disk is the user's error and leaves the old file and no other"
   CHECK(contains(text_message, "room for the output"));
   CHECK(contains(hdf5_message, "p.h5"));
   CHECK(read_file(folder / "a.json") == "old");
-  CHECK(folder.count() == 1);
+  CHECK(folder.names().size() == 1);
   // The library is still in order afterwards.
   write_profile(profile, folder / "p.h5", false);
   CHECK(read_profile(folder / "p.h5").probes.size() == profile.probes.size());

@@ -5,6 +5,7 @@
 #include "outputs/atomic_file.h"
 #include "outputs/input_error.h"
 #include "tests/outputs/samples.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/shared_data.h"
 
 namespace headscope::outputs {
@@ -12,6 +13,7 @@ namespace {
 
 using Catch::Contains;
 using headscope::testing::shared_data;
+using testing::ScratchFolder;
 
 TEST_CASE("a table of gates is read with the sizes that lie beside it", "[outputs]") {
   const ScratchFolder folder;

@@ -5,9 +5,12 @@
 
 #include "outputs/atomic_file.h"
 #include "tests/outputs/samples.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::outputs {
 namespace {
+
+using testing::ScratchFolder;
 
 void check_equal(const AnswerCost& found, const AnswerCost& expected) {
   const auto same = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };

@@ -7,9 +7,12 @@
 #include "outputs/frontier_picture.h"
 #include "outputs/niah_picture.h"
 #include "tests/outputs/samples.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::outputs {
 namespace {
+
+using testing::ScratchFolder;
 
 std::string niah_svg(const std::vector<NiahCell>& cells) {
   const ScratchFolder folder;

@@ -5,8 +5,11 @@
 
 #include "outputs/atomic_file.h"
 #include "tests/outputs/samples.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::outputs {
+
+using testing::ScratchFolder;
 
 TEST_CASE("rows appended piece by piece read as one array", "[outputs]") {
   const ScratchFolder folder;
@@ -101,7 +104,7 @@ TEST_CASE("a writer that is not committed leaves no file", "[outputs]") {
     Hdf5Writer file(folder / "t.h5", false);
     file.dataset("a", std::vector<float>{1.0F}, {1});
   }
-  CHECK(folder.count() == 0);
+  CHECK(folder.names().size() == 0);
 }
 
 }  // namespace headscope::outputs

@@ -8,9 +8,12 @@
 
 #include "outputs/atomic_file.h"
 #include "tests/outputs/samples.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::outputs {
 namespace {
+
+using testing::ScratchFolder;
 
 HeatmapOptions options_of(int64_t group) {
   HeatmapOptions options;
@@ -151,7 +154,7 @@ TEST_CASE("a picture of another kind, or over an existing file, is refused", "[o
   CHECK(contains(complaint_for("x"), "no extension"));
   CHECK(complaint_for("x.PNG").empty());
   CHECK(contains(complaint_for("x.PNG"), "--force"));
-  CHECK(folder.count() == 1);
+  CHECK(folder.names().size() == 1);
 }
 
 TEST_CASE("a heat map of nothing is the caller's bug", "[outputs]") {

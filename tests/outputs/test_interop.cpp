@@ -10,11 +10,13 @@
 #include "outputs/plan_file.h"
 #include "outputs/profile_file.h"
 #include "tests/outputs/samples.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/shared_data.h"
 
 namespace headscope::outputs {
 namespace {
 
+using testing::ScratchFolder;
 using testing::shared_data;
 
 // What `read` complains of when the file holds `text`.

@@ -6,9 +6,12 @@
 #include "outputs/plan_file.h"
 #include "outputs/plan_json.h"
 #include "tests/outputs/samples.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::outputs {
 namespace {
+
+using testing::ScratchFolder;
 
 std::string complaint(const std::string& setting) {
   MethodQuirks quirks;

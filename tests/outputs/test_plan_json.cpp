@@ -6,11 +6,13 @@
 #include "outputs/atomic_file.h"
 #include "outputs/plan_file.h"
 #include "tests/outputs/samples.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::outputs {
 namespace {
 
 using nlohmann::json;
+using testing::ScratchFolder;
 
 // Format version 1.0 as it was first written. Never edit it: old plans stay readable.
 constexpr const char* kGoldenPlan = R"({
@@ -243,7 +245,7 @@ TEST_CASE("a plan that its reader would refuse is not written", "[outputs]") {
   plan.budget_tokens[0][0] = -5;
   CHECK_THROWS_AS(write_plan(plan, folder / "p.json", false), std::invalid_argument);
   CHECK_THROWS_AS(write_plan(plan, folder / "p.h5", false), std::invalid_argument);
-  CHECK(folder.count() == 0);
+  CHECK(folder.names().size() == 0);
 }
 
 TEST_CASE("a plan fits its own model, another checkpoint by force, another shape never",

@@ -8,9 +8,12 @@
 #include "outputs/retained_picture.h"
 #include "outputs/retained_tokens.h"
 #include "tests/outputs/samples.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::outputs {
 namespace {
+
+using testing::ScratchFolder;
 
 // "The code is 4821.\nYes" of two layers with two KV heads.
 RetainedTokens sample() {

@@ -1,10 +1,6 @@
 // A planted model on disk, opened as a user's model would be, and probes for it.
 #pragma once
 
-#include <unistd.h>
-
-#include <atomic>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,35 +13,12 @@
 #include "profiler/probe_grid.h"
 #include "profiler/progress.h"
 #include "profiler/prompt_format.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::testing {
 
-// A fresh folder, gone with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    static std::atomic<int> counter{0};
-    path_ = std::filesystem::temp_directory_path() /
-            ("headscope-" + std::to_string(getpid()) + "-" + std::to_string(counter++));
-    std::filesystem::create_directories(path_);
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  [[nodiscard]] std::string operator/(const std::string& name) const {
-    return (path_ / name).string();
-  }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
 struct PlantedSetup {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   std::unique_ptr<model::ModelSource> source;
   std::unique_ptr<model::Tokenizer> tokenizer;
   std::unique_ptr<model::Decoder> decoder;

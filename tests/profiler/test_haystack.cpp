@@ -1,7 +1,5 @@
 #include <catch2/catch.hpp>
 #include <cctype>
-#include <filesystem>
-#include <fstream>
 #include <set>
 #include <sstream>
 
@@ -9,12 +7,13 @@
 #include "profiler/haystack.h"
 #include "profiler/needle.h"
 #include "profiler/prose.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::profiler {
 namespace {
 
-namespace fs = std::filesystem;
 using Catch::Contains;
+using testing::ScratchFolder;
 
 std::vector<std::string> sentences_of(const std::string& text) {
   std::vector<std::string> sentences;
@@ -24,24 +23,6 @@ std::vector<std::string> sentences_of(const std::string& text) {
   }
   return sentences;
 }
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() : path_(fs::temp_directory_path() / "headscope_test_haystack") {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~TemporaryFolder() { fs::remove_all(path_); }
-  void write(const std::string& name, const std::string& text) const {
-    std::ofstream(path_ / name, std::ios::binary) << text;
-  }
-  [[nodiscard]] std::string path(const std::string& name = "") const {
-    return (path_ / name).string();
-  }
-
- private:
-  fs::path path_;
-};
 
 TEST_CASE("prose repeats with its seed, and writing more changes nothing before", "[profiler]") {
   const std::string shorter = write_prose(9, 20000);
@@ -119,7 +100,7 @@ TEST_CASE("text without sentences is still cut into places for a needle", "[prof
 }
 
 TEST_CASE("a folder's text files are joined in the order of their names", "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   folder.write("b.txt", "Second file.");
   folder.write("a.txt",
                "\xEF\xBB\xBF"
@@ -132,13 +113,13 @@ TEST_CASE("a folder's text files are joined in the order of their names", "[prof
 }
 
 TEST_CASE("a haystack that cannot serve is refused in words", "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   CHECK_THROWS_WITH(Haystack::read(folder.path()), Contains("*.txt"));
-  CHECK_THROWS_WITH(Haystack::read(folder.path("none.txt")), Contains("none.txt"));
+  CHECK_THROWS_WITH(Haystack::read(folder.file("none.txt")), Contains("none.txt"));
   folder.write("bad.txt", "abc\xC3(");
-  CHECK_THROWS_WITH(Haystack::read(folder.path("bad.txt")), Contains("UTF-8") && Contains("3"));
+  CHECK_THROWS_WITH(Haystack::read(folder.file("bad.txt")), Contains("UTF-8") && Contains("3"));
   folder.write("empty.txt", " \n");
-  CHECK_THROWS_AS(Haystack::read(folder.path("empty.txt")), InputError);
+  CHECK_THROWS_AS(Haystack::read(folder.file("empty.txt")), InputError);
 }
 
 TEST_CASE("UTF-8 is told from what only looks like it", "[profiler]") {

@@ -23,7 +23,7 @@ PlantedModelOptions shape(int64_t layers, int64_t query_heads, int64_t kv_heads,
 }  // namespace
 
 TEST_CASE("a planted model takes milliseconds and a few hundred KB", "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const auto start = std::chrono::steady_clock::now();
   profiler::write_planted_model({}, folder.path().string());
   const auto elapsed = std::chrono::steady_clock::now() - start;
@@ -47,7 +47,7 @@ TEST_CASE("the same seed plants the same model, another seed another", "[profile
 }
 
 TEST_CASE("impossible planted models are refused", "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   for (const PlantedModelOptions& wrong :
        {shape(4, 4, 3, {1, 0}), shape(4, 4, 2, {0, 0}), shape(4, 4, 2, {4, 0}),
         shape(4, 4, 2, {1, 4}), shape(1, 4, 2, {1, 0})}) {

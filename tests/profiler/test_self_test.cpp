@@ -220,7 +220,7 @@ TEST_CASE("a check that throws or finds no number is not ok", "[profiler]") {
 }
 
 TEST_CASE("the self-test leaves no file behind", "[profiler]") {
-  const TemporaryFolder scratch;
+  const ScratchFolder scratch;
   const char* before = std::getenv("TMPDIR");
   const std::string old = before == nullptr ? "" : before;
   setenv("TMPDIR", scratch.path().c_str(), /*overwrite=*/1);

@@ -47,7 +47,7 @@ void check_prefix(const std::vector<Trial>& trials) {
 }  // namespace
 
 TEST_CASE("a journal gives back its run and its trials", "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_sample(folder / "j");
   const auto contents = profiler::read_journal(folder / "j");
   REQUIRE(contents);
@@ -58,7 +58,7 @@ TEST_CASE("a journal gives back its run and its trials", "[profiler]") {
 }
 
 TEST_CASE("samples that are no number come back as such", "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   Trial odd = trial(1);
   odd.samples["srh"][1] = std::numeric_limits<float>::quiet_NaN();
   JournalWriter(folder / "j", kRun).append({odd});
@@ -69,7 +69,7 @@ TEST_CASE("samples that are no number come back as such", "[profiler]") {
 
 TEST_CASE("a journal cut off at any byte keeps its whole records, and can be gone on with",
           "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::string whole = write_sample(folder / "whole");
   const std::string path = folder / "cut";
   size_t most = 0;
@@ -92,7 +92,7 @@ TEST_CASE("a journal cut off at any byte keeps its whole records, and can be gon
 }
 
 TEST_CASE("a flipped bit costs its record and what follows, never more", "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::string whole = write_sample(folder / "whole");
   const std::string path = folder / "flipped";
   for (size_t at = 19; at < whole.size(); at += 7) {
@@ -108,7 +108,7 @@ TEST_CASE("a flipped bit costs its record and what follows, never more", "[profi
 }
 
 TEST_CASE("another file is not taken for a journal and not touched", "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_text(folder / "j", "my thesis");
   CHECK_THROWS_WITH(profiler::read_journal(folder / "j"), Catch::Contains("another file"));
   CHECK_THROWS_AS(JournalWriter(folder / "j", kRun), InputError);
@@ -116,13 +116,13 @@ TEST_CASE("another file is not taken for a journal and not touched", "[profiler]
 }
 
 TEST_CASE("two processes do not write one journal", "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const JournalWriter first(folder / "j", kRun);
   CHECK_THROWS_WITH(JournalWriter(folder / "j", kRun), Catch::Contains("another process"));
 }
 
 TEST_CASE("a log takes up what every rank finished, and leaves nothing behind", "[profiler]") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::string output = folder / "p.h5";
   for (const int rank : {-1, 0, 2}) {
     profiler::TrialLog log(output, rank);
@@ -139,7 +139,7 @@ TEST_CASE("a log takes up what every rank finished, and leaves nothing behind", 
 
 TEST_CASE("files of a finished run are cleared away, those of a younger one stay", "[profiler]") {
   using namespace std::chrono_literals;
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::string output = folder / "p.h5";
   profiler::TrialLog log(output);
   log.open(kRun);

@@ -5,6 +5,7 @@
 
 #include "outputs/profile_file.h"
 #include "tests/support/program.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::testing {
 
@@ -13,8 +14,8 @@ inline std::string bytes_without_provenance(const std::string& path) {
   HeadProfile profile = outputs::read_profile(path);
   profile.provenance = {};
   const ScratchFolder scratch;
-  outputs::write_profile(profile, scratch.path("bare.h5"), /*overwrite=*/false);
-  return read_text(scratch.path("bare.h5"));
+  outputs::write_profile(profile, scratch.file("bare.h5"), /*overwrite=*/false);
+  return read_text(scratch.file("bare.h5"));
 }
 
 }  // namespace headscope::testing

@@ -1,15 +1,13 @@
 #include "tests/support/program.h"
 
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 
 #include "tests/support/child_process.h"
+#include "tests/support/scratch_folder.h"
 
 namespace headscope::testing {
 namespace {
@@ -26,33 +24,13 @@ ProgramResult run_headscope(const std::vector<std::string>& arguments, const std
   const ScratchFolder scratch;
   std::string command = before + " " + shell_quoted(program_path());
   for (const std::string& argument : arguments) command += " " + shell_quoted(argument);
-  command += " >" + shell_quoted(scratch.path("out")) + " 2>" + shell_quoted(scratch.path("err"));
+  command += " >" + shell_quoted(scratch.file("out")) + " 2>" + shell_quoted(scratch.file("err"));
   const int status = std::system(("bash -c " + shell_quoted(command)).c_str());
   ProgramResult result;
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  result.out = read_text(scratch.path("out"));
-  result.err = read_text(scratch.path("err"));
+  result.out = read_text(scratch.file("out"));
+  result.err = read_text(scratch.file("err"));
   return result;
-}
-
-ScratchFolder::ScratchFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "headscope-test-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder: " + name);
-  folder_ = name;
-}
-
-ScratchFolder::~ScratchFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
-}
-
-std::vector<std::string> ScratchFolder::names() const {
-  std::vector<std::string> found;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-    found.push_back(entry.path().filename().string());
-  }
-  std::sort(found.begin(), found.end());
-  return found;
 }
 
 void write_text(const std::string& path, const std::string& text) {

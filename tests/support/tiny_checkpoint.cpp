@@ -2,7 +2,6 @@
 
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
@@ -35,17 +34,6 @@ std::string rounded_bytes(const std::vector<float>& values) {
 }
 
 }  // namespace
-
-TempDir::TempDir() {
-  std::string name = (std::filesystem::temp_directory_path() / "headscope-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
-  path_ = name;
-}
-
-TempDir::~TempDir() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 RawTensor make_tensor(const std::string& name,
                       const std::vector<int64_t>& dims,
