@@ -60,7 +60,11 @@ class RangeAttention {
     std::vector<SoftmaxState> partial(splits_ > 1 ? tasks_.size() : 0);
     const auto make_state = [&] {
       return Worker{
-          TileReader(d_, type_, std::max(kBlockRows, group_)), SoftmaxState{}, {}, {}, {}};
+          TileReader(d_, type_, std::max(kBlockRows, group_), SoftmaxWeights::kMayBeRounded),
+          SoftmaxState{},
+          {},
+          {},
+          {}};
     };
     for_each_task(static_cast<int64_t>(tasks_.size()), make_state, [&](int64_t t, Worker& worker) {
       const Task& task = tasks_[static_cast<size_t>(t)];

@@ -57,6 +57,17 @@ struct BFloat16Products {
                      int64_t count,
                      float* out,
                      int64_t ld);
+  // As add_values of TileKernels for bfloat16 values, with the weights rounded to bfloat16 as well;
+  // null where that gains nothing. count <= kTileKeys.
+  void (*add_values)(const float* weight,
+                     int64_t ld,
+                     int64_t rows,
+                     int64_t d,
+                     const KvRows& kv,
+                     int64_t begin,
+                     int64_t count,
+                     const float* rescale,
+                     float* out);
 };
 
 struct TileKernels {

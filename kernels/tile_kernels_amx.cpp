@@ -68,23 +68,26 @@ class TilesInUse {
   TileShapes before_{};
 };
 
-// Rows of bfloat16 padded with zeros: [round_up(rows, 16)][padded_dim(d)].
+// Rows of bfloat16 padded with zeros: [round_up(rows, 16)][padded_dim(d)]. Row r is at r * ld.
+void round_padded(const float* from, int64_t ld, int64_t rows, int64_t d, uint16_t* out) {
+  const int64_t padded = padded_dim(d), all_rows = (rows + kSide - 1) / kSide * kSide;
+  for (int64_t r = 0; r < all_rows; ++r, out += padded) {
+    const int64_t known = r < rows ? d : 0;
+    for (int64_t c = 0; c < padded; c += Avx512::kWidth) {
+      const int64_t left = known > c ? smaller(Avx512::kWidth, known - c) : 0;
+      const __m512 x = left > 0 ? Avx512::load_part(from + r * ld + c, left) : Avx512::zero();
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + c),
+                          reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+    }
+  }
+}
+
 void pack_rows(const float* q, int64_t rows, int64_t d, void* packed) {
   if (!has_tiles(d)) {
     tile_kernels_avx512_bf16().bfloat16->pack_rows(q, rows, d, packed);
     return;
   }
-  const int64_t padded = padded_dim(d), all_rows = (rows + kSide - 1) / kSide * kSide;
-  auto* out = static_cast<uint16_t*>(packed);
-  for (int64_t r = 0; r < all_rows; ++r, out += padded) {
-    const int64_t known = r < rows ? d : 0;
-    for (int64_t c = 0; c < padded; c += Avx512::kWidth) {
-      const int64_t left = known > c ? smaller(Avx512::kWidth, known - c) : 0;
-      const __m512 x = left > 0 ? Avx512::load_part(q + r * d + c, left) : Avx512::zero();
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + c),
-                          reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
-    }
-  }
+  round_padded(q, d, rows, d, static_cast<uint16_t*>(packed));
 }
 
 // One register's worth of keys: pair p of neighbours in head_dim of key j at [p][j].
@@ -187,6 +190,78 @@ void row_logits(const void* packed,
   }
 }
 
+// Two registers' worth of values, sixteen columns each: value 2p + i of column c at [p][2c + i].
+void pack_value_tiles(const uint16_t* values,
+                      int64_t stride,
+                      int64_t count,
+                      int64_t columns,
+                      float* first,
+                      float* second) {
+  const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8,
+                                       39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(kSide));
+  const __mmask32 mask = columns >= kDepth ? ~__mmask32{0} : (__mmask32{1} << columns) - 1;
+  for (int64_t p = 0; p < kSide; ++p) {
+    const auto row = [&](int64_t j) {
+      return _mm512_maskz_loadu_epi16(j < count ? mask : __mmask32{0}, values + j * stride);
+    };
+    const __m512i even = row(2 * p), odd = row(2 * p + 1);
+    _mm512_store_si512(first + p * kSide, _mm512_permutex2var_epi16(even, low, odd));
+    _mm512_store_si512(second + p * kSide, _mm512_permutex2var_epi16(even, high, odd));
+  }
+}
+
+void add_values(const float* weight,
+                int64_t ld,
+                int64_t rows,
+                int64_t d,
+                const KvRows& kv,
+                int64_t begin,
+                int64_t count,
+                const float* rescale,
+                float* out) {
+  if (!has_tiles(d)) {
+    tile_kernels_avx512_bf16().add_values[static_cast<int>(KvType::kBFloat16)](
+        weight, ld, rows, d, kv, begin, count, rescale, out);
+    return;
+  }
+  constexpr int64_t kMostSteps = kTileKeys / kDepth, kPair = 2 * kSide;
+  // A column of registers per sixteen columns of values, one below the other along the keys.
+  alignas(64) float tiles[static_cast<size_t>(kLargestDim / kSide * kMostSteps * kTileFloats)];
+  alignas(64) uint16_t rounded[static_cast<size_t>(kPair * kTileKeys)];
+  alignas(64) float sums[static_cast<size_t>(kPair * kPair)];
+  const int64_t padded = padded_dim(count), steps = padded / kDepth;
+  const auto* values = static_cast<const uint16_t*>(kv.data) + begin * kv.stride;
+  for (int64_t c = 0; c < d; c += kPair) {
+    float* first = tiles + c / kSide * steps * kTileFloats;
+    for (int64_t step = 0; step < steps; ++step) {
+      pack_value_tiles(values + step * kDepth * kv.stride + c, kv.stride, count - step * kDepth,
+                       d - c, first + step * kTileFloats, first + (steps + step) * kTileFloats);
+    }
+  }
+  const TilesInUse in_use;
+  for (int64_t r0 = 0; r0 < rows; r0 += kPair) {
+    const int64_t block_rows = smaller(kPair, rows - r0);
+    round_padded(weight + r0 * ld, ld, block_rows, count, rounded);
+    memory_is_read_here();
+    const auto block = block_rows > kSide ? product_block<true, true> : product_block<false, true>;
+    for (int64_t c = 0; c < d; c += kPair) {
+      const float* first = tiles + c / kSide * steps * kTileFloats;
+      block(rounded, padded, first, first + steps * kTileFloats, /*factor=*/1.0f, sums, kPair);
+      for (int64_t r = 0; r < block_rows; ++r) {
+        const __m512 factor = Avx512::set1(rescale[r0 + r]);
+        float* to = out + (r0 + r) * d + c;
+        for (int64_t j = 0; j < smaller(kPair, d - c); j += kSide) {
+          const int64_t left = smaller(kSide, d - c - j);
+          const __m512 sum = Avx512::load(sums + r * kPair + j);
+          Avx512::store_part(to + j, Avx512::fma(Avx512::load_part(to + j, left), factor, sum),
+                             left);
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 const TileKernels& tile_kernels_amx() {
@@ -194,6 +269,7 @@ const TileKernels& tile_kernels_amx() {
     BFloat16Products of_rows = *tile_kernels_avx512_bf16().bfloat16;
     of_rows.pack_rows = pack_rows;
     of_rows.row_logits = row_logits;
+    of_rows.add_values = add_values;
     return of_rows;
   }();
   static const TileKernels table = with_bfloat16(tile_kernels_avx512_bf16(), &products);

@@ -67,8 +67,8 @@ int64_t padded_rows(int64_t rows) {
   return (rows + width - 1) / width * width;
 }
 
-TileReader::TileReader(int64_t d, KvType type, int64_t max_rows)
-    : kernels_(tile_kernels()), d_(d), type_(type) {
+TileReader::TileReader(int64_t d, KvType type, int64_t max_rows, SoftmaxWeights weights)
+    : kernels_(tile_kernels()), d_(d), type_(type), weights_(weights) {
   packed_ = std::make_unique_for_overwrite<float[]>(size(padded_rows(max_rows) * d));
   logits_ = std::make_unique_for_overwrite<float[]>(size(padded_rows(max_rows) * kLd));
   rescale_.resize(size(max_rows));
@@ -172,12 +172,19 @@ void TileReader::attend(const KvRows& keys,
     }
     kernels_.softmax_step(x, kLd, rows_, count, visible(bounds.end, tile, count), state.max.data(),
                           state.sum.data(), rescale_.data());
-    if (values == nullptr) continue;
-    const bool scattered = values->index != nullptr;
-    kernels_.add_values[static_cast<int>(type_)](
-        x, kLd, rows_, d_, scattered ? gathered(*values, tile, count) : *values,
-        scattered ? 0 : tile, count, rescale_.data(), state.o.data());
+    if (values != nullptr) add_values(*values, tile, count, state.o.data());
   }
+}
+
+void TileReader::add_values(const KvRows& values, int64_t begin, int64_t count, float* out) {
+  const bool may_round = weights_ == SoftmaxWeights::kMayBeRounded &&
+                         product_ == Product::kBFloat16Rows &&
+                         kernels_.bfloat16->add_values != nullptr;
+  const auto add =
+      may_round ? kernels_.bfloat16->add_values : kernels_.add_values[static_cast<int>(type_)];
+  const bool scattered = values.index != nullptr;
+  add(logits_.get(), kLd, rows_, d_, scattered ? gathered(values, begin, count) : values,
+      scattered ? 0 : begin, count, rescale_.data(), out);
 }
 
 float base2_lse(const SoftmaxState& state, size_t row) {

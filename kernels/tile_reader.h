@@ -53,12 +53,20 @@ struct KeyBounds {
 // Rows that a block of logits has room for.
 [[nodiscard]] int64_t padded_rows(int64_t rows);
 
+// What softmax weights are when they meet the values: float32, or rounded to the values' dtype
+// where the processor multiplies that faster, as flash attention does. The log-sum-exp is not
+// concerned.
+enum class SoftmaxWeights { kExact, kMayBeRounded };
+
 class TileReader {
  public:
   static constexpr int64_t kLd = kTileKeys;  // row stride of logits()
 
   // For blocks of up to max_rows rows against keys of one dtype.
-  TileReader(int64_t d, KvType type, int64_t max_rows = kBlockRows);
+  TileReader(int64_t d,
+             KvType type,
+             int64_t max_rows = kBlockRows,
+             SoftmaxWeights weights = SoftmaxWeights::kExact);
 
   // The block of rows that the next calls are about: float32 [rows, d], rows <= max_rows; they hold
   // numbers of the keys' dtype. `factor` multiplies q.k. The rows are copied.
@@ -90,10 +98,13 @@ class TileReader {
 
   // Rows [begin, begin + count) side by side, of the keys' dtype.
   KvRows gathered(const KvRows& rows, int64_t begin, int64_t count);
+  // out = out * rescale_ + the block's weights at logits_ times the values.
+  void add_values(const KvRows& values, int64_t begin, int64_t count, float* out);
 
   const TileKernels& kernels_;
   int64_t d_;
   KvType type_;
+  SoftmaxWeights weights_;
   int64_t rows_ = 0;
   float factor_ = 1.0f;
   Product product_ = Product::kDot;
