@@ -122,23 +122,23 @@ measure() {
   tune
   evaluate wider compresskv --tasks needle,qa,reasoning --contexts "$context" \
     --retentions "$retentions" "${wider[@]}"
-  evaluate agnostic "$long_methods" --tasks needle,qa --contexts "$context" \
-    --retentions "$retentions" --question-agnostic
-  evaluate arms compresskv --tasks needle,qa --contexts "$context" --retentions 0.12,0.06,0.03 \
-    --arm-selectors srh,retrieval,random,all --arm-heads 1,2,4,6,all \
-    --arm-allocations layer,uniform
   evaluate families "$long_methods" --tasks "$families" --contexts "$context" \
     --retentions "$retentions" "${ours[@]}"
   evaluate lengths "$long_methods" --tasks needle,qa --contexts "$short_contexts" \
     --retentions "$retentions" "${ours[@]}"
+  costs costs "$context" 0.12,0.06,0.03
   evaluate tokens "$long_methods" --tasks needle,qa --contexts "$short_contexts" \
     --budgets "$budgets" "${ours[@]}"
-  evaluate tokens-longest "$long_methods" --tasks needle --contexts "$longest" \
-    --budgets "$budgets" "${ours[@]}"
-  costs costs "$context" 0.12,0.06,0.03
-  costs costs-longest "$longest" 0.12,0.06,0.03
   evaluate grid "$long_methods" --tasks needle --contexts "$grid_contexts" --depths "$grid_depths" \
     --retentions 0.06
+  evaluate arms compresskv --tasks needle,qa --contexts "$context" --retentions 0.12,0.06,0.03 \
+    --arm-selectors srh,retrieval,random,all --arm-heads 1,2,4,6,all \
+    --arm-allocations layer,uniform
+  evaluate tokens-longest "$long_methods" --tasks needle --contexts "$longest" \
+    --budgets "$budgets" "${ours[@]}"
+  costs costs-longest "$longest" 0.12,0.06,0.03
+  evaluate agnostic "$long_methods" --tasks needle,qa --contexts "$context" \
+    --retentions "$retentions" --question-agnostic
 }
 
 # section NAME TITLE: the tables of one file, or nothing where it is not complete.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "analysis/head_ranking.h"
 #include "outputs/input_error.h"
 
 namespace headscope::profiler {
@@ -18,6 +19,16 @@ void DriftOptions::validate() const {
   if (fallback != 0.0 && !(fallback > 1.0 && fallback <= 1e6)) {
     throw InputError("fallback", "a factor above 1", std::to_string(fallback));
   }
+}
+
+std::vector<HeadId> retrieval_heads(const HeadProfile& profile) {
+  const auto scored = profile.scores.find("retrieval");
+  if (scored == profile.scores.end()) return {};
+  std::vector<HeadId> heads;
+  for (const analysis::RankedHead& ranked : analysis::rank_heads(scored->second.mean)) {
+    if (ranked.score > 0.0) heads.push_back(ranked.head);
+  }
+  return heads;
 }
 
 BudgetPlan enlarged(BudgetPlan plan, double factor) {

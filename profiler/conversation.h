@@ -10,6 +10,7 @@
 
 #include "model/generate.h"
 #include "outputs/budget_plan.h"
+#include "outputs/head_profile.h"
 #include "runtime/compressor.h"
 #include "runtime/full_kv_cache.h"
 
@@ -27,7 +28,7 @@ struct TurnResult {
   int64_t prompt_tokens = 0;  // of this turn
   model::GenerateResult generated;
   std::optional<runtime::KeptMass> kept;  // where drift is watched
-  // In the window or over 8 tokens in a row since the prompt kept mass lay below the threshold.
+  // In the window or over 8 of this turn's tokens in a row kept mass lay below the threshold.
   bool drifted = false;
   // It had, and the answer is that of the larger budgets, of which `kept` and `drifted` now tell.
   bool fell_back = false;
@@ -65,6 +66,10 @@ class Conversation {
   std::vector<int64_t> prompt_;
   std::optional<int64_t> unread_;  // the last generated token
 };
+
+// Heads with a `retrieval` score above 0, best first: those to watch for drift. Empty where the
+// profile has no such score.
+[[nodiscard]] std::vector<HeadId> retrieval_heads(const HeadProfile& profile);
 
 // The plan with every budget `factor` times as large, rounded up.
 [[nodiscard]] BudgetPlan enlarged(BudgetPlan plan, double factor);

@@ -153,7 +153,7 @@ void CompressingKvCache::leave_full(int64_t layer) {
     ragged_ = std::make_unique<RaggedKvCache>(full_.num_layers(), full_.keys(layer).size(2),
                                               std::vector<int64_t>(padding.begin(), padding.end()));
     if (options_.drift_sentinels > 0) {
-      watch_.emplace(full_.num_layers(), options_.drift_sentinels,
+      watch_.emplace(full_.num_layers(), options_.drift_sentinels, options_.sentinel_heads,
                      std::vector<int64_t>(padding.begin(), padding.end()));
     }
   }
@@ -225,6 +225,7 @@ int64_t CompressingKvCache::bytes_held() const {
 void CompressingKvCache::expect_prompt(int64_t num_tokens) {
   full_.expect_prompt(options_.prefill_tokens > 0 ? std::min(num_tokens, options_.prefill_tokens)
                                                   : num_tokens);
+  if (watch_) watch_->begin_turn();
 }
 
 void CompressingKvCache::expect_end_of_prompt() {

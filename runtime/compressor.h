@@ -47,6 +47,10 @@ struct CompressorOptions {
   bool compress_turns = false;
   // Query heads that watch for drift (drift_watch.h). 0 = nothing is measured.
   int64_t drift_sentinels = 0;
+  // Which ones, best first: the first drift_sentinels of these that can. Heads known to retrieve
+  // (HeadProfile's `retrieval`) tell drift far better than what is empty: those that one prompt
+  // shows.
+  std::vector<HeadId> sentinel_heads = {};
 };
 
 // Holds everything while the prompt is read, a RaggedKvCache from then on. Most memory is held in

@@ -74,25 +74,53 @@ at::Tensor kept_mass(const QueryWindow& window, const RaggedLayer& layer) {
   return mass.nan_to_num(/*nan=*/1.0).clamp(0.0, 1.0);
 }
 
-DriftWatch::DriftWatch(int64_t num_layers, int64_t num_sentinels, std::vector<int64_t> padding)
+DriftWatch::DriftWatch(int64_t num_layers,
+                       int64_t num_sentinels,
+                       std::vector<HeadId> heads,
+                       std::vector<int64_t> padding)
     : num_sentinels_(static_cast<size_t>(std::max<int64_t>(0, num_sentinels))),
+      heads_(std::move(heads)),
       padding_(std::move(padding)),
       window_mass_(static_cast<size_t>(num_layers)) {}
+
+std::vector<double> DriftWatch::merits(int64_t layer,
+                                       const FullLayer& full,
+                                       const QueryWindow& window) const {
+  if (heads_.empty()) {
+    const at::Tensor peaks =
+        middle_peak(full, window).mean(/*dim=*/0).to(at::kCPU, at::kDouble).contiguous();
+    const auto* first = peaks.const_data_ptr<double>();
+    return {first, first + peaks.numel()};
+  }
+  std::vector<double> found(static_cast<size_t>(window.q.size(1)),
+                            -std::numeric_limits<double>::infinity());
+  for (size_t place = 0; place < heads_.size(); ++place) {
+    const auto head = static_cast<size_t>(heads_[place].head);
+    if (heads_[place].layer == layer && head < found.size()) {
+      found[head] = -static_cast<double>(place);
+    }
+  }
+  return found;
+}
 
 void DriftWatch::offer(int64_t layer, const FullLayer& full, const QueryWindow& window) {
   const at::Tensor keys = full.keys();
   if (window.attention_window > 0 || window.num_rows() == 0 || window.num_rows() >= keys.size(2)) {
     return;
   }
-  const at::Tensor peaks = middle_peak(full, window).mean(/*dim=*/0).to(at::kCPU);
-  const int64_t group = peaks.numel() / keys.size(1);
-  for (int64_t head = 0; head < peaks.numel(); ++head) {
-    const auto peak = peaks[head].item<double>();
+  const std::vector<double> merit = merits(layer, full, window);
+  const auto num_heads = static_cast<int64_t>(merit.size());
+  const int64_t group = num_heads / keys.size(1);
+  for (int64_t head = 0; head < num_heads; ++head) {
+    const double of_head = merit[static_cast<size_t>(head)];
+    if (of_head == -std::numeric_limits<double>::infinity()) {
+      continue;
+    }
     if (sentinels_.size() == num_sentinels_) {
       const auto least =
           std::min_element(sentinels_.begin(), sentinels_.end(),
-                           [](const Sentinel& a, const Sentinel& b) { return a.peak < b.peak; });
-      if (least == sentinels_.end() || least->peak >= peak) {
+                           [](const Sentinel& a, const Sentinel& b) { return a.merit < b.merit; });
+      if (least == sentinels_.end() || least->merit >= of_head) {
         continue;
       }
       sentinels_.erase(least);
@@ -100,7 +128,7 @@ void DriftWatch::offer(int64_t layer, const FullLayer& full, const QueryWindow& 
     Sentinel sentinel;
     sentinel.head = {layer, head};
     sentinel.kv_head = head / group;
-    sentinel.peak = peak;
+    sentinel.merit = of_head;
     append(sentinel, keys.select(/*dim=*/1, sentinel.kv_head));
     sentinels_.push_back(std::move(sentinel));
   }
@@ -119,6 +147,11 @@ void DriftWatch::see_window(int64_t layer,
       sentinel.window_mass = mass.select(/*dim=*/1, sentinel.head.head).mean(/*dim=*/1);
     }
   }
+}
+
+void DriftWatch::begin_turn() {
+  recent_ = at::Tensor();
+  lowest_ = at::Tensor();
 }
 
 void DriftWatch::see_pass(const LayerStep& step,

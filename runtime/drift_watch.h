@@ -7,9 +7,9 @@
 // are kept: a few sentinel query heads have the keys (not the values) of every token at hand, so
 // that the mass that their queries place on the retained ones stays exact for as long as the
 // request lives. These keys cost 1 / (2 num_layers num_kv_heads) of the full cache for each
-// sentinel and are part of bytes_held(). Sentinels are those query heads that give most to one
-// single key in the middle of the prompt (not among its first 4 or last 64 tokens) when its last
-// token asks: these are the ones that fetch. Layers with a sliding window have none.
+// sentinel and are part of bytes_held(). Sentinels are heads that fetch: those named, best first,
+// or else the query heads that give most to one single key in the middle of the prompt (not among
+// its first 4 or last 64 tokens) when its last token asks. Layers with a sliding window have none.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -35,18 +35,25 @@ struct KeptMass {
   double window = 1.0;                  // mean over layers
   std::vector<HeadId> sentinels;        // query heads
   double sentinel_window = 1.0;         // the sentinels alone, observation window
-  double sentinel_recent = 1.0;         // the last 8 tokens that went through since the prompt
-  double sentinel_lowest = 1.0;         // the lowest that any 8 tokens in a row (or all so far) had
+  // Of the tokens since the prompt, or since the last turn's beginning (expect_prompt()):
+  double sentinel_recent = 1.0;  // the last 8
+  double sentinel_lowest = 1.0;  // the lowest that any 8 in a row had; of fewer, all
 };
 
 class DriftWatch {
  public:
-  DriftWatch(int64_t num_layers, int64_t num_sentinels, std::vector<int64_t> padding);
+  // `heads`: the sentinels to have, best first; empty = judged by the prompt.
+  DriftWatch(int64_t num_layers,
+             int64_t num_sentinels,
+             std::vector<HeadId> heads,
+             std::vector<int64_t> padding);
 
   // Before a layer's first eviction, while all its keys are there.
   void offer(int64_t layer, const FullLayer& full, const QueryWindow& window);
   // After the eviction at the prompt's end; null where the layer kept everything.
   void see_window(int64_t layer, const QueryWindow& window, const RaggedLayer* layer_after);
+  // The next tokens are judged apart from those before.
+  void begin_turn();
   // A later pass, right after the layer attended to what is held.
   void see_pass(const LayerStep& step, const LayerAttention& attention, bool prompt_is_over);
   void end_pass();
@@ -60,17 +67,22 @@ class DriftWatch {
   struct Sentinel {
     HeadId head;
     int64_t kv_head = 0;
-    double peak = 0.0;       // by which it was chosen
+    double merit = 0.0;      // by which it was chosen
     at::Tensor keys;         // [B, capacity, d]
     int64_t length = 0;      // columns
     at::Tensor window_mass;  // [B] mean over the window
   };
+  // Of each query head of a layer, the better the higher; -inf = no sentinel. [Hq]
+  [[nodiscard]] std::vector<double> merits(int64_t layer,
+                                           const FullLayer& full,
+                                           const QueryWindow& window) const;
   void append(Sentinel& sentinel, const at::Tensor& keys);
   [[nodiscard]] at::Tensor mass(const Sentinel& sentinel,
                                 const LayerStep& step,
                                 const at::Tensor& held_lse) const;
 
   size_t num_sentinels_ = 0;
+  std::vector<HeadId> heads_;
   std::vector<int64_t> padding_;
   std::vector<at::Tensor> window_mass_;  // [num_layers], each [B]; undefined = 1
   std::vector<Sentinel> sentinels_;

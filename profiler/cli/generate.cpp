@@ -46,10 +46,21 @@ Prompt read_prompt(const GenerateCommand& command, const model::ModelSource& sou
   return prompt;
 }
 
+std::optional<HeadProfile> read_given_profile(const Session& session,
+                                              const GenerateCommand& command,
+                                              const ModelIdentity& identity) {
+  if (command.profile.empty()) return std::nullopt;
+  HeadProfile profile = outputs::read_profile(command.profile);
+  outputs::check_model_match("profile " + command.profile, profile.model, identity,
+                             session.common.force);
+  return profile;
+}
+
 // The plan to apply, or none for the full cache.
 std::optional<BudgetPlan> make_plan(Session& session,
                                     const GenerateCommand& command,
                                     const ModelIdentity& identity,
+                                    const std::optional<HeadProfile>& profile,
                                     int64_t prompt_tokens) {
   if (!command.plan.empty()) {
     BudgetPlan plan = outputs::read_plan(command.plan);
@@ -58,12 +69,6 @@ std::optional<BudgetPlan> make_plan(Session& session,
   }
   if (command.method.empty() || !runtime::find_policy(command.method, "--method").evicts)
     return std::nullopt;
-  std::optional<HeadProfile> profile;
-  if (!command.profile.empty()) {
-    profile = outputs::read_profile(command.profile);
-    outputs::check_model_match("profile " + command.profile, profile->model, identity,
-                               session.common.force);
-  }
   const int64_t budget = command.budget
                              ? *command.budget
                              : runtime::budget_for_retention(*command.retention, prompt_tokens);
@@ -248,8 +253,10 @@ void run_generate(Session& session, GenerateCommand& command) {
   }
   if (!command.save_retained.empty())
     outputs::check_output_path(command.save_retained, session.common.force);
+  const ModelIdentity identity = model::identity_of(*source);
+  const std::optional<HeadProfile> profile = read_given_profile(session, command, identity);
   const std::optional<BudgetPlan> plan =
-      make_plan(session, command, model::identity_of(*source), prompt_tokens);
+      make_plan(session, command, identity, profile, prompt_tokens);
   const LoadedModel model = session.load(std::move(source), /*with_tokenizer=*/false);
 
   command.run.sampling.seed = session.common.seed;
@@ -258,6 +265,7 @@ void run_generate(Session& session, GenerateCommand& command) {
                              : model.source->config().eos_token_ids;
   command.run.is_cancelled = [&session] { return session.console.interrupted(); };
   if (!command.drift_check) command.drift.sentinels = 0;
+  if (profile) command.compressor.sentinel_heads = profiler::retrieval_heads(*profile);
   profiler::Conversation conversation(*model.decoder, plan, command.compressor, command.drift);
   const Answered answered = converse(*model.source, command, prompt, conversation);
   const runtime::KvCache& cache = conversation.cache();

@@ -97,7 +97,8 @@ void add_generate_options(CLI::App& app, GenerateCommand& command) {
   app.add_option("--method", command.method, "Or an eviction method: " + runtime::policy_names());
   app.add_option("--budget", command.budget, "With --method: mean tokens per KV head");
   app.add_option("--retention", command.retention, "With --method: kept share of the prompt, 0..1");
-  app.add_option("--profile", command.profile, "With --method: the profile that it needs");
+  app.add_option("--profile", command.profile,
+                 "The profile that --method needs; with --drift-check its retrieval heads watch");
   add_method_settings(app, command.settings);
   app.add_flag("!--no-fallback", command.fallback, kNoFallbackHelp);
   app.add_option("--save-retained", command.save_retained,

@@ -136,6 +136,10 @@ TEST_CASE("the drift check states the kept mass, and falls back where it is told
   CHECK(calm["window"].get<double>() <= 1.0);
   CHECK(calm["window_by_layer"].size() == 4);
   CHECK(calm["sentinels"].size() == 4);
+  // The profile's retrieval head is the planted one.
+  const Json watched = job.generated(
+      snapkv_and({"--drift-check", "--drift-sentinels", "1", "--profile", job.profile()}));
+  CHECK(watched["drift"]["sentinels"] == Json::parse("[[2, 1]]"));
   const Json drifted = job.generated(
       {"--method", "streaming", "--budget", "16", "--drift-check", "--drift-threshold", "1"});
   CHECK(drifted["drift"]["drifted"] == true);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <limits>
 
 #include "outputs/input_error.h"
 #include "profiler/conversation.h"
@@ -96,6 +97,35 @@ TEST_CASE("a second question asks for what the first let go, and the sentinels s
   static_cast<void>(same.say(setup.prompt(), kFourTokens));
   const TurnResult again = same.say(setup.first_question, kFourTokens);
   CHECK(again.kept->sentinel_lowest > second.kept->sentinel_lowest + 0.1);
+  // Every turn is judged by itself: after the one that drifted too.
+  const TurnResult back = conversation.say(setup.first_question, kFourTokens);
+  CHECK(back.kept->sentinel_lowest > second.kept->sentinel_lowest + 0.1);
+}
+
+TEST_CASE("heads that are named watch, the best of them first", "[profiler]") {
+  const TwoNeedles setup;
+  const auto sentinels = [&](std::vector<HeadId> named) {
+    Conversation conversation(*setup.planted.decoder, setup.plan(48),
+                              {.sentinel_heads = std::move(named)}, {.sentinels = 2});
+    return conversation.say(setup.prompt(), kFourTokens).kept->sentinels;
+  };
+  // Met layer by layer; neither is among the two that the prompt itself shows.
+  using Heads = std::vector<HeadId>;
+  CHECK((sentinels({{3, 1}, {0, 3}, {1, 0}}) == Heads{{0, 3}, {3, 1}}));
+  CHECK((sentinels({{1, 0}}) == Heads{{1, 0}}));
+  CHECK((sentinels({}) != Heads{{0, 3}, {3, 1}}));
+}
+
+TEST_CASE("heads that retrieve are a profile's, best first, without those that never did",
+          "[profiler]") {
+  HeadProfile profile;
+  CHECK(profiler::retrieval_heads(profile).empty());
+  HeadMatrix mean(2, 3);
+  mean.at(0, 1) = 0.25F;
+  mean.at(1, 0) = 0.5F;
+  mean.at(1, 2) = std::numeric_limits<float>::quiet_NaN();
+  profile.scores["retrieval"].mean = mean;
+  CHECK((profiler::retrieval_heads(profile) == std::vector<HeadId>{{1, 0}, {0, 1}}));
 }
 
 TEST_CASE("a drifted turn is answered from the larger budget where that is asked for",
