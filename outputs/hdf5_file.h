@@ -1,5 +1,5 @@
 // HDF5 as the rest of Headscope sees it: named arrays and attributes, every failure an InputError
-// that names the file and the dataset. Only hdf5_file.cpp knows the HDF5 library.
+// that names the file and the dataset. Only hdf5_*.cpp know the HDF5 library.
 //
 // Names are paths from the root ("scores/srh/mean"); groups on the way are made as needed. Numbers
 // are stored little-endian, strings as UTF-8 of fixed length (Python reads bytes: decode them).

@@ -62,7 +62,7 @@ class AnswerEnd {
 
 // How many answers are decoded at once: weights are read once for all of them, while few enough
 // compressed caches stand beside the full one.
-inline constexpr size_t kAnswersSideBySide = 8;
+inline constexpr size_t kAnswersSideBySide = 16;
 
 // The same of several caches at one position, each with a sequence of its own: one pass of the
 // model serves all answers that have not ended (runtime/side_by_side_cache.h). first_tokens[i] and

@@ -23,7 +23,7 @@ RUNTIME_OF_OUTPUTS = {
 }
 # Library header pattern -> where it may be included.
 ROOMS = [
-    (re.compile(r"^(hdf5|H5).*"), re.compile(r"^outputs/hdf5_file\.(cpp|h)$")),
+    (re.compile(r"^(hdf5|H5).*"), re.compile(r"^outputs/hdf5_handle\.h$")),
     (re.compile(r"^cairo"), re.compile(r"^outputs/canvas\.cpp$")),
     (re.compile(r"^CLI/"), re.compile(r"^profiler/cli/")),
     (re.compile(r"^Eigen/"), re.compile(r"^analysis/")),
