@@ -137,6 +137,8 @@ measure() {
   evaluate tokens-longest "$long_methods" --tasks needle --contexts "$longest" \
     --budgets "$budgets" "${ours[@]}"
   costs costs-longest "$longest" 0.12,0.06,0.03
+  evaluate families-lengths "$long_methods" --tasks "reasoning,$families" \
+    --contexts "$short_contexts" --retentions "$retentions" "${ours[@]}"
   evaluate agnostic "$long_methods" --tasks needle,qa --contexts "$context" \
     --retentions "$retentions" --question-agnostic
 }
@@ -164,6 +166,7 @@ tables() {
   section arms "What carries CompressKV: who chooses, how many, and budgets of layers"
   section fallback "CompressKV without the fall-back to all heads"
   section lengths "Shorter and longer prompts"
+  section families-lengths "Two facts and further families in shorter and longer prompts"
   section tokens "Fixed numbers of tokens"
   section tokens-longest "Fixed numbers of tokens in the longest prompts"
   section costs "Time, memory and speed"
