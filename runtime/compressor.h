@@ -47,9 +47,8 @@ struct CompressorOptions {
   bool compress_turns = false;
   // Query heads that watch for drift (drift_watch.h). 0 = nothing is measured.
   int64_t drift_sentinels = 0;
-  // Which ones, best first: the first drift_sentinels of these that can. Heads known to retrieve
-  // (HeadProfile's `retrieval`) tell drift far better than what is empty: those that one prompt
-  // shows.
+  // Which ones, best first: the first drift_sentinels of these that can watch; heads known to
+  // retrieve (HeadProfile's `retrieval`). Empty: those that the prompt itself shows.
   std::vector<HeadId> sentinel_heads = {};
 };
 
