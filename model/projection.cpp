@@ -1,7 +1,9 @@
 #include "model/projection.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/grad_mode.h>
 
 namespace headscope::model {
 namespace {
@@ -45,6 +47,33 @@ at::Tensor packed_product(const at::Tensor& rows,
                      "none", c10::List<std::optional<at::Scalar>>(), "");
 }
 
+// oneDNN gives all of a bfloat16 product with few columns to one thread where its rows are neither
+// few nor many: with two threads 1 024 rows take as long as 2 048 (576 and 960 columns). Such rows
+// are shared out here.
+bool shares_rows(const at::Tensor& rows, const at::Tensor& weight) {
+  constexpr int64_t kMostColumns = 1024, kFewestRows = 256, kMostRows = 1536;
+  constexpr int64_t kFewestOfThread = 128;  // with fewer a core is far from its rate
+  const int64_t n = rows.size(0), threads = at::get_num_threads();
+  return weight.scalar_type() == at::kBFloat16 && weight.size(0) <= kMostColumns &&
+         n >= kFewestRows && n < kMostRows && threads > 1 && n / threads >= kFewestOfThread &&
+         !at::in_parallel_region();
+}
+
+// Calls body(part of `whole`, product of the same part of `rows`) for the parts of all threads.
+template <class Body>
+void for_row_parts(const at::Tensor& whole,
+                   const at::Tensor& rows,
+                   const at::Tensor& weight,
+                   const at::Tensor& bias,
+                   const Body& body) {
+  const int64_t threads = at::get_num_threads();
+  const int64_t part = (rows.size(0) + threads - 1) / threads;
+  at::parallel_for(0, rows.size(0), part, [&](int64_t begin, int64_t end) {
+    const at::NoGradGuard no_grad;  // each thread has its own
+    body(whole.slice(0, begin, end), packed_product(rows.slice(0, begin, end), weight, bias));
+  });
+}
+
 }  // namespace
 
 at::Tensor packed_weight(const at::Tensor& weight) {
@@ -59,7 +88,13 @@ at::Tensor plain_weight(const at::Tensor& weight) {
 }
 
 at::Tensor project(const at::Tensor& rows, const at::Tensor& weight, const at::Tensor& bias) {
-  if (weight.is_mkldnn()) return packed_product(rows, weight, bias);
+  if (weight.is_mkldnn()) {
+    if (!shares_rows(rows, weight)) return packed_product(rows, weight, bias);
+    at::Tensor out = at::empty({rows.size(0), weight.size(0)}, rows.options());
+    for_row_parts(out, rows, weight, bias,
+                  [](at::Tensor part, const at::Tensor& product) { part.copy_(product); });
+    return out;
+  }
   if (bias.defined()) return at::addmm(bias, rows, weight.t());
   return at::mm(rows, weight.t());
 }
@@ -69,7 +104,12 @@ void add_projected_(at::Tensor sum,
                     const at::Tensor& weight,
                     const at::Tensor& bias) {
   if (weight.is_mkldnn()) {
-    sum.add_(packed_product(rows, weight, bias));
+    if (shares_rows(rows, weight)) {
+      for_row_parts(sum, rows, weight, bias,
+                    [](at::Tensor part, const at::Tensor& product) { part.add_(product); });
+    } else {
+      sum.add_(packed_product(rows, weight, bias));
+    }
     return;
   }
   sum.addmm_(rows, weight.t());

@@ -3,41 +3,13 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include <array>
-#include <cmath>
 #include <cstdint>
 
+#include "model/row_math.h"
 #include "model/row_tasks.h"
 
 namespace headscope::model {
 namespace {
-
-template <typename Element>
-float mean_square(const Element* x, int64_t size) {
-  // Independent partial sums: the loop is not bound by the latency of one addition, and the
-  // rounding error grows with size / 16 instead of size.
-  std::array<float, 16> partial{};
-  int64_t i = 0;
-  for (; i + 16 <= size; i += 16) {
-    for (size_t lane = 0; lane < 16; ++lane) {
-      const auto value = static_cast<float>(x[i + static_cast<int64_t>(lane)]);
-      partial[lane] += value * value;
-    }
-  }
-  float sum = 0.0F;
-  for (; i < size; ++i) sum += static_cast<float>(x[i]) * static_cast<float>(x[i]);
-  for (const float value : partial) sum += value;
-  return sum / static_cast<float>(size);
-}
-
-template <typename Element>
-void normalise_row(const Element* x, const Element* weight, Element* out, int64_t size, float eps) {
-  const float scale = 1.0F / std::sqrt(mean_square(x, size) + eps);
-  for (int64_t i = 0; i < size; ++i) {
-    const auto normalised = static_cast<Element>(static_cast<float>(x[i]) * scale);
-    out[i] = static_cast<Element>(static_cast<float>(weight[i]) * static_cast<float>(normalised));
-  }
-}
 
 template <typename Element>
 void normalise_rows(const at::Tensor& x,

@@ -8,6 +8,7 @@
 #include <numbers>
 #include <string>
 
+#include "model/row_math.h"
 #include "model/row_tasks.h"
 #include "outputs/input_error.h"
 
@@ -104,14 +105,7 @@ void rotate_rows(const at::Tensor& heads, const RotaryTable& table) {
       const float* const s = sin + (row % n) * half;
       Element* head = data + (row / n) * heads.stride(0) + (row % n) * heads.stride(1);
       for (int64_t h = 0; h < num_heads; ++h, head += heads.stride(2)) {
-        Element* __restrict const lower = head;
-        Element* __restrict const upper = head + half;
-        for (int64_t i = 0; i < half; ++i) {
-          const auto x = static_cast<float>(lower[i]);
-          const auto y = static_cast<float>(upper[i]);
-          lower[i] = static_cast<Element>(x * c[i] - y * s[i]);
-          upper[i] = static_cast<Element>(y * c[i] + x * s[i]);
-        }
+        rotate_pairs(head, head + half, c, s, half);
       }
     }
   });

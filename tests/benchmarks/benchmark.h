@@ -34,7 +34,7 @@ struct ProfileGrid {
 struct Options {
   bool check_only = false;     // oracles on small cases, no times
   int64_t pairs = 21;          // wanted per comparison
-  double most_seconds = 20.0;  // per comparison; at least 5 pairs are taken all the same
+  double most_seconds = 20.0;  // per comparison; 5 pairs are taken all the same, 3 of over 10 s
   Clock clock = Clock::kWall;
   // Of the ops "profile" and "prefill": a model and a Python with transformers (empty = without).
   // Of "profile": its probes, and how often every way of making the profile is run.
@@ -50,7 +50,7 @@ struct Options {
                                      const std::function<void()>& other,
                                      const Options& options);
 
-// The shortest of a few runs.
+// The shortest of a few runs; of work that takes more than a second, the first.
 [[nodiscard]] double shortest_ms(const std::function<void()>& work, const Options& options);
 // Processor ticks (1/100 s) that the host gave to others, all cores together; 0 where the system
 // does not say.

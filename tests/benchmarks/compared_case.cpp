@@ -22,6 +22,7 @@ void check_way(const ComparedCase& c, const Way& way, const Results& oracle) {
 }
 
 const Way& fastest(const std::vector<Way>& ways, const Options& options) {
+  if (ways.size() == 1) return ways.front();
   const Way* best = nullptr;
   double best_ms = 0.0;
   for (const Way& way : ways) {

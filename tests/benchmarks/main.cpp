@@ -179,10 +179,11 @@ int run(const CommandLine& line) {
     for (const Row& row : found->second(line.options, roofs)) {
       record["rows"].push_back(row_json(row));
     }
-  }
-  if (!line.options.check_only) {
-    outputs::write_file_atomically(line.json, outputs::to_readable_json(record),
-                                   /*overwrite=*/true);
+    // After every op: what was measured is not lost with a run that is stopped.
+    if (!line.options.check_only) {
+      outputs::write_file_atomically(line.json, outputs::to_readable_json(record),
+                                     /*overwrite=*/true);
+    }
   }
   return 0;
 }

@@ -35,7 +35,14 @@ double sorted_quantile(std::vector<double> values, double q) {
   return analysis::quantile(values, q);
 }
 
-constexpr int64_t kFewestPairs = 5;
+// How many pairs are taken whatever they cost: fewer where each takes long enough to be steady.
+int64_t fewest_pairs(double pair_ms) {
+  constexpr double kLongMs = 10e3;
+  return pair_ms > kLongMs ? 3 : 5;
+}
+
+// From here on work is its own warm-up.
+constexpr double kSteadyMs = 1e3;
 
 }  // namespace
 
@@ -56,8 +63,11 @@ int64_t stolen_ticks() {
 PairedTimes time_pairs(const std::function<void()>& ours,
                        const std::function<void()>& other,
                        const Options& options) {
-  const int64_t our_repeats = repeats_for(shortest_ms(ours, options));
-  const int64_t other_repeats = repeats_for(shortest_ms(other, options));
+  const double our_shortest = shortest_ms(ours, options);
+  const double other_shortest = shortest_ms(other, options);
+  const int64_t our_repeats = repeats_for(our_shortest);
+  const int64_t other_repeats = repeats_for(other_shortest);
+  const int64_t fewest = std::min(options.pairs, fewest_pairs(our_shortest + other_shortest));
   PairedTimes times;
   std::vector<double> our_ms, other_ms, ratio;
   const auto started = std::chrono::steady_clock::now();
@@ -65,7 +75,7 @@ PairedTimes time_pairs(const std::function<void()>& ours,
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
     const auto count = static_cast<int64_t>(ratio.size());
     if (count >= options.pairs) break;
-    if (count >= kFewestPairs && spent.count() > options.most_seconds) break;
+    if (count >= fewest && spent.count() > options.most_seconds) break;
     const int64_t stolen = stolen_ticks();
     double a = 0.0, b = 0.0;
     if (taken % 2 == 0) {
@@ -95,7 +105,8 @@ PairedTimes time_pairs(const std::function<void()>& ours,
 
 double shortest_ms(const std::function<void()>& work, const Options& options) {
   constexpr int kRuns = 3;
-  work();  // warm-up
+  const double warm_up = milliseconds(work, 1, options.clock);
+  if (warm_up > kSteadyMs) return warm_up;
   double best = milliseconds(work, 1, options.clock);
   for (int run = 1; run < kRuns; ++run) {
     best = std::min(best, milliseconds(work, 1, options.clock));
