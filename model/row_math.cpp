@@ -90,11 +90,8 @@ HEADSCOPE_CLONES void normalise_row(
   normalise(x, weight, out, size, eps);
 }
 
-HEADSCOPE_CLONES void normalise_row(const at::BFloat16* x,
-                                    const at::BFloat16* weight,
-                                    at::BFloat16* out,
-                                    int64_t size,
-                                    float eps) {
+HEADSCOPE_CLONES void normalise_row(
+    const at::BFloat16* x, const at::BFloat16* weight, at::BFloat16* out, int64_t size, float eps) {
   normalise(x, weight, out, size, eps);
 }
 

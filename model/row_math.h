@@ -13,11 +13,8 @@ namespace headscope::model {
 // out[i] = weight[i] * (x[i] / sqrt(mean(x^2) + eps)), the quotient rounded to the element type
 // first, as transformers does. `out` may be `x`.
 void normalise_row(const float* x, const float* weight, float* out, int64_t size, float eps);
-void normalise_row(const at::BFloat16* x,
-                   const at::BFloat16* weight,
-                   at::BFloat16* out,
-                   int64_t size,
-                   float eps);
+void normalise_row(
+    const at::BFloat16* x, const at::BFloat16* weight, at::BFloat16* out, int64_t size, float eps);
 void normalise_row(
     const at::Half* x, const at::Half* weight, at::Half* out, int64_t size, float eps);
 

@@ -18,30 +18,33 @@ constexpr int64_t kWindow = 8;
 
 struct Cache {
   LayerSize size;
-  int64_t num_keys, kept;  // kept: before the window
-  at::Tensor k, v;         // [Hkv, S, d]
-  at::Tensor past;         // [kept] best first
-  at::Tensor positions;    // [kept + w] ascending
+  int64_t num_keys, kept;       // kept: before the window
+  at::Tensor k, v;              // [Hkv, S, d]
+  at::Tensor batch_k, batch_v;  // the same as [1, Hkv, S, d]
+  at::Tensor past;              // [kept] best first
+  at::Tensor positions;         // [kept + w] ascending
 
   Cache(const LayerSize& layer, int64_t keys, int64_t count, at::ScalarType dtype)
       : size(layer), num_keys(keys), kept(count) {
     at::manual_seed(13);
     k = at::randn({size.num_kv_heads, keys, size.head_dim}).to(dtype);
     v = at::randn({size.num_kv_heads, keys, size.head_dim}).to(dtype);
+    batch_k = k.unsqueeze(0);
+    batch_v = v.unsqueeze(0);
     past = std::get<1>(heavy_tailed_scores(1, keys - kWindow)[0].topk(kept));
     positions = at::cat({std::get<0>(past.sort()), at::arange(keys - kWindow, keys)});
   }
 
+  // [Hkv * (kept + w), d], as the compressed cache holds them.
   [[nodiscard]] Results ours() const {
     const int64_t count = positions.size(0);
     const std::vector<at::Tensor> of_head(static_cast<size_t>(size.num_kv_heads), positions);
     std::vector<int64_t> offset;
     for (int64_t h = 0; h < size.num_kv_heads; ++h) offset.push_back(h * count);
     Results out;
-    for (const at::Tensor& t : {k, v}) {
-      const at::Tensor target = at::empty({size.num_kv_heads * count, size.head_dim}, t.options());
-      kernels::compact_layer_kv(t.unsqueeze(0), of_head, target, offset);
-      out.push_back(target.view({size.num_kv_heads, count, -1}));
+    for (const at::Tensor& t : {batch_k, batch_v}) {
+      out.push_back(at::empty({size.num_kv_heads * count, size.head_dim}, t.options()));
+      kernels::compact_layer_kv(t, of_head, out.back(), offset);
     }
     return out;
   }
@@ -84,8 +87,10 @@ struct Cache {
   }
 };
 
-// Rows in a fixed order, whatever order a way keeps them in: sorted by their first element.
-at::Tensor sorted_rows(const at::Tensor& rows) {
+// A KV head's rows in a fixed order, whatever order a way keeps them in: sorted by their first
+// element.
+at::Tensor sorted_rows(const LayerSize& size, const at::Tensor& kept) {
+  const at::Tensor rows = kept.reshape({size.num_kv_heads, -1, size.head_dim});
   const at::Tensor order = std::get<1>(rows.select(-1, 0).to(at::kDouble).sort(/*stable=*/true, 1));
   return rows.gather(1, order.unsqueeze(-1).expand(rows.sizes())).select(-1, 0);
 }
@@ -108,7 +113,7 @@ ComparedCase make_case(const LayerSize& size, int64_t keys, int64_t kept, at::Sc
       .work = {.flops = 0.0,
                .bytes = 4.0 * static_cast<double>(size.num_kv_heads * cache.positions.size(0) *
                                                   size.head_dim * cache.k.element_size())},
-      .canonical = sorted_rows};
+      .canonical = [size](const at::Tensor& rows) { return sorted_rows(size, rows); }};
 }
 
 // From the prompt's keys to the kept ones.
@@ -183,7 +188,7 @@ ComparedCase make_whole_case(const LayerSize& size, int64_t keys, int64_t kept) 
                    .bytes = read * 4.0 / static_cast<double>(size.num_query_heads) +
                             read * 4.0 * static_cast<double>(kept + kWindow) /
                                 static_cast<double>(keys)},
-          .canonical = sorted_rows};
+          .canonical = [size](const at::Tensor& rows) { return sorted_rows(size, rows); }};
 }
 
 }  // namespace

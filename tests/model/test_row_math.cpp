@@ -89,8 +89,8 @@ TEST_CASE("pairs of any number are turned as in float64 to one rounding of their
       const at::Tensor angle = random({count}, at::kFloat, count + 1);
       const at::Tensor cos = angle.cos(), sin = angle.sin();
       const at::Tensor wide = pairs.to(at::kDouble);
-      const at::Tensor exact = at::stack(
-          {wide[0] * cos - wide[1] * sin, wide[1] * cos + wide[0] * sin});
+      const at::Tensor exact =
+          at::stack({wide[0] * cos - wide[1] * sin, wide[1] * cos + wide[0] * sin});
       rotate(pairs, cos, sin);
       // Two products that may cancel: errors are of their size.
       const at::Tensor products = wide[0].abs() + wide[1].abs();
