@@ -44,8 +44,8 @@ struct Options {
 };
 
 // Runs both once to warm up, then in the order ours, other, other, ours, … Short work is repeated
-// within a pair until it takes a millisecond. Pairs during which /proc/stat shows stolen time are
-// taken again, up to as many as were wanted.
+// within a pair until it takes a millisecond. Pairs during which /proc/stat shows more than a
+// hundredth of their time stolen are taken again, up to as many as were wanted.
 [[nodiscard]] PairedTimes time_pairs(const std::function<void()>& ours,
                                      const std::function<void()>& other,
                                      const Options& options);

@@ -1,6 +1,8 @@
 // headscope_bench --json F [--ops LIST] [--pairs N] [--seconds S] [--threads N]
-//                 [--clock wall|processor] [--model M] [--python P] [--grid G] [--rounds N] |
+//                 [--clock wall|processor] [--model M] [--python P] [--grid G] [--rounds N]
+//                 [--keep] |
 //                 --check
+// --keep leaves the rows of other ops that F has already, of the same machine.
 // --model and --python are of the ops "profile" and "prefill", the last two of "profile"
 // (benchmark.h).
 #include <ATen/Parallel.h>
@@ -29,6 +31,7 @@ struct CommandLine {
   Options options;
   std::string json;
   std::vector<std::string> ops;
+  bool keep = false;
   std::string text;  // as it was given
 };
 
@@ -69,6 +72,10 @@ CommandLine parse(int argc, char** argv) {
       line.options.check_only = true;
       continue;
     }
+    if (option == "--keep") {
+      line.keep = true;
+      continue;
+    }
     if (i + 1 >= argc) throw std::invalid_argument(option + ": expected a value");
     const std::string value = argv[++i];
     line.text += " " + value;
@@ -94,8 +101,8 @@ CommandLine parse(int argc, char** argv) {
       line.options.clock = value == "wall" ? Clock::kWall : Clock::kProcessor;
     } else {
       throw std::invalid_argument(
-          "expected --check or --json, --ops, --pairs, --seconds, --model, --python, --grid, "
-          "--rounds, --threads, --clock wall|processor, found " +
+          "expected --check or --json, --keep, --ops, --pairs, --seconds, --model, --python, "
+          "--grid, --rounds, --threads, --clock wall|processor, found " +
           option + " " + value);
     }
   }
@@ -162,8 +169,8 @@ std::string today() {
   return text;
 }
 
-int run(const CommandLine& line) {
-  const Roofs roofs = line.options.check_only ? Roofs{} : measure_roofs(line.options);
+// A new record, or the rows of other ops in the one that is there; its command is told as well.
+Json begin_record(const CommandLine& line, const Roofs& roofs) {
   Json record{{"machine", machine()},
               {"roofs",
                {{"gemm_gflops", roofs.gemm_gflops},
@@ -173,6 +180,25 @@ int run(const CommandLine& line) {
               {"command", line.text},
               {"date", today()},
               {"rows", Json::array()}};
+  std::ifstream file(line.json);
+  if (!line.keep || !file) return record;
+  const Json before = Json::parse(file);
+  if (before.at("machine") != record["machine"]) {
+    throw std::invalid_argument(line.json + ": expected a record of this machine, " +
+                                record["machine"].dump() + ", found " +
+                                before.at("machine").dump() + "; name another file");
+  }
+  record["command"] = before.at("command").get<std::string>() + " && " + line.text;
+  for (const Json& row : before.at("rows")) {
+    const auto op = row.at("op").get<std::string>();
+    if (std::ranges::find(line.ops, op) == line.ops.end()) record["rows"].push_back(row);
+  }
+  return record;
+}
+
+int run(const CommandLine& line) {
+  const Roofs roofs = line.options.check_only ? Roofs{} : measure_roofs(line.options);
+  Json record = begin_record(line, roofs);
   for (const std::string& op : line.ops) {
     const auto found = benchmark_registry().find(op);
     if (found == benchmark_registry().end()) throw std::invalid_argument("no benchmark of " + op);

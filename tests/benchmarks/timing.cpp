@@ -41,6 +41,10 @@ int64_t fewest_pairs(double pair_ms) {
   return pair_ms > kLongMs ? 3 : 5;
 }
 
+// Stolen time that a pair may hold, of its own.
+constexpr double kStolenShare = 0.01;
+constexpr double kTickMs = 10.0;
+
 // From here on work is its own warm-up.
 constexpr double kSteadyMs = 1e3;
 
@@ -85,8 +89,11 @@ PairedTimes time_pairs(const std::function<void()>& ours,
       b = milliseconds(other, other_repeats, options.clock);
       a = milliseconds(ours, our_repeats, options.clock);
     }
+    const double stolen_ms = static_cast<double>(stolen_ticks() - stolen) * kTickMs;
+    const double pair_ms =
+        a * static_cast<double>(our_repeats) + b * static_cast<double>(other_repeats);
     // A machine that is never left alone is measured all the same.
-    if (stolen_ticks() > stolen && times.discarded < options.pairs) {
+    if (stolen_ms > kStolenShare * pair_ms && times.discarded < options.pairs) {
       ++times.discarded;
       continue;
     }
