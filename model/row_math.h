@@ -1,6 +1,6 @@
 // The decoder's element-wise arithmetic on one row, on the CPU: compiled for several instruction
-// sets, of which the program's start picks one. Sums and products are float32 whatever the element
-// type.
+// sets, of which the program's start picks one; all give the same numbers, bit for bit. Sums and
+// products are float32 whatever the element type.
 #pragma once
 
 #include <c10/util/BFloat16.h>
