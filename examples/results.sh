@@ -141,6 +141,10 @@ measure() {
     --contexts "$short_contexts" --retentions "$retentions" "${ours[@]}"
   evaluate agnostic "$long_methods" --tasks needle,qa --contexts "$context" \
     --retentions "$retentions" --question-agnostic
+  evaluate tokens-families "$long_methods" --tasks "reasoning,$families" \
+    --contexts "$short_contexts,$context" --budgets "$budgets" "${ours[@]}"
+  evaluate tokens-middle "$long_methods" --tasks needle,qa --contexts "$context" \
+    --budgets "$budgets" "${ours[@]}"
 }
 
 # section NAME TITLE: the tables of one file, or nothing where it is not complete.
@@ -168,6 +172,8 @@ tables() {
   section lengths "Shorter and longer prompts"
   section families-lengths "Two facts and further families in shorter and longer prompts"
   section tokens "Fixed numbers of tokens"
+  section tokens-middle "Fixed numbers of tokens at the tables' common length"
+  section tokens-families "Fixed numbers of tokens: two facts and further families"
   section tokens-longest "Fixed numbers of tokens in the longest prompts"
   section costs "Time, memory and speed"
   section costs-longest "Time, memory and speed in the longest prompts"
