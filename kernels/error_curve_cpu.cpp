@@ -33,15 +33,16 @@ at::Tensor error_curve_cpu(const at::Tensor& q,
 
   // Enough blocks for every thread, none wider than a reader's block.
   const int64_t wanted = (2 * at::get_num_threads() + num_kv_heads - 1) / num_kv_heads;
-  const int64_t block_rows = std::clamp<int64_t>((rows_per_head + wanted - 1) / wanted,
-                                                 std::min<int64_t>(16, rows_per_head), kBlockRows);
+  const int64_t block_rows =
+      std::clamp<int64_t>((rows_per_head + wanted - 1) / wanted,
+                          std::min<int64_t>(16, rows_per_head), TileReader::most_rows(d, type));
   const int64_t blocks = (rows_per_head + block_rows - 1) / block_rows;
   struct Worker {
     TileReader reader;
     SoftmaxState state;
     std::vector<int64_t> end;
   };
-  const auto make = [&] { return Worker{TileReader(d, type), {}, {}}; };
+  const auto make = [&] { return Worker{TileReader(d, type, block_rows), {}, {}}; };
   for_each_task(num_kv_heads * blocks, make, [&](int64_t t, Worker& worker) {
     const int64_t head = t / blocks, begin = t % blocks * block_rows;
     const int64_t count = std::min(block_rows, rows_per_head - begin);

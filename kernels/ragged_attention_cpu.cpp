@@ -56,15 +56,15 @@ class RangeAttention {
     at::Tensor lse = at::empty({batch_, heads_, n_}, f32);
     z_ = z.data_ptr<float>();
     lse_ = lse.data_ptr<float>();
-    plan_tasks();
+    const int64_t block = block_positions();
+    plan_tasks(block);
     std::vector<SoftmaxState> partial(splits_ > 1 ? tasks_.size() : 0);
     const auto make_state = [&] {
-      return Worker{
-          TileReader(d_, type_, std::max(kBlockRows, group_), SoftmaxWeights::kMayBeRounded),
-          SoftmaxState{},
-          {},
-          {},
-          {}};
+      return Worker{TileReader(d_, type_, block * group_, SoftmaxWeights::kMayBeRounded),
+                    SoftmaxState{},
+                    {},
+                    {},
+                    {}};
     };
     for_each_task(static_cast<int64_t>(tasks_.size()), make_state, [&](int64_t t, Worker& worker) {
       const Task& task = tasks_[static_cast<size_t>(t)];
@@ -94,8 +94,16 @@ class RangeAttention {
 
   int64_t rows_of(const Task& task) const { return (task.row_end - task.row_begin) * group_; }
 
-  void plan_tasks() {
-    const int64_t block = std::max<int64_t>(1, kBlockRows / group_);
+  // Positions whose rows one task handles: as many as fit a reader, but enough tasks to go round.
+  int64_t block_positions() const {
+    const int64_t rows = n_ * group_ * static_cast<int64_t>(ranges_.size());
+    const int64_t shared_out = rows / (8 * at::get_num_threads());
+    const int64_t most =
+        std::max(kBlockRows, std::min(shared_out, TileReader::most_rows(d_, type_)));
+    return std::max<int64_t>(1, most / group_);
+  }
+
+  void plan_tasks(int64_t block) {
     const int64_t blocks = (n_ + block - 1) / block;
     const auto num_ranges = static_cast<int64_t>(ranges_.size());
     int64_t longest = 0;

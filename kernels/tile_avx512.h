@@ -61,13 +61,13 @@ struct Avx512 {
   static Reg exp2(Reg x) {
     // The bound comes first: these two return their second operand when one is NaN.
     x = _mm512_min_ps(set1(kExp2Ceiling), _mm512_max_ps(set1(kExp2Floor), x));
-    const Reg whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const Reg f = sub(x, whole);
+    const Reg magic = set1(kRoundToExponent);
+    const Reg shifted = add(x, magic);
+    const Reg f = sub(x, sub(shifted, magic));
     Reg p = set1(kExp2Polynomial[6]);
 #pragma GCC unroll 6
     for (int i = 5; i >= 0; --i) p = fma(p, f, set1(kExp2Polynomial[i]));
-    const __m512i exponent =
-        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(whole), _mm512_set1_epi32(127)), 23);
+    const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
     return mul(p, _mm512_castsi512_ps(exponent));
   }
 
@@ -78,6 +78,10 @@ struct Avx512 {
 
   static uint64_t at_least(Reg x, Reg bar) {
     return _mm512_cmp_ps_mask(x, bar, _CMP_GE_OQ);
+  }
+  // Lane by lane: a >= b ? x : y.
+  static Reg choose_at_least(Reg a, Reg b, Reg x, Reg y) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), y, x);
   }
   static int64_t store_lanes(uint64_t hits, int32_t first, int32_t* out) {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

@@ -33,6 +33,29 @@ struct KvRows {
   const int64_t* index = nullptr;  // row j is data row index[j]; null: row j itself
 };
 
+// A tile of keys, and of values where they are read, for rows that lie in the lanes of registers.
+struct LaneTile {
+  const void* keys = nullptr;  // [count, d], `key_stride` elements apart
+  int64_t key_stride = 0;
+  const float* values = nullptr;  // as pack_values() writes them
+  int64_t count = 0;              // <= kTileKeys
+  // Row r sees keys first[r] <= j < end[r] of the tile, within [0, count]; null: no bound.
+  const int64_t* first = nullptr;
+  const int64_t* end = nullptr;
+};
+
+// One tile of attention for packed rows: logits factor * q_r . k_j, softmax_step() and, where `out`
+// is not null, add_values(). `out` is laid out as pack_rows() lays out float32 rows; max and sum as
+// in softmax_step().
+using AttendLanes = void (*)(const void* packed,
+                             int64_t rows,
+                             int64_t d,
+                             float factor,
+                             const LaneTile& tile,
+                             float* max,
+                             float* sum,
+                             float* out);
+
 // For even d. Query rows here hold bfloat16 values, so that rounding them changes nothing.
 struct BFloat16Products {
   void (*pack_rows)(const float* q, int64_t rows, int64_t d, void* out);  // room as for float32
@@ -68,6 +91,8 @@ struct BFloat16Products {
                      int64_t count,
                      const float* rescale,
                      float* out);
+  // Null where row_logits and add_values gain more.
+  AttendLanes attend_lanes;
 };
 
 struct TileKernels {
@@ -78,6 +103,13 @@ struct TileKernels {
   int64_t lane_width;
   // Query rows as row_logits takes them. Room: round_up(rows, lane_width) * d.
   void (*pack_rows)(const float* q, int64_t rows, int64_t d, float* out);
+  // The way back: rows [rows, d] from what pack_rows() wrote.
+  void (*unpack_rows)(const float* packed, int64_t rows, int64_t d, float* out);
+  // For float32 keys.
+  AttendLanes attend_lanes;
+  // Values of a tile as attend_lanes takes them. Room: round_up(d, lane_width) * kTileKeys.
+  void (*pack_values[kNumKvTypes])(
+      const KvRows& kv, int64_t begin, int64_t count, int64_t d, float* out);
 
   // out[r * ld + j] = factor * q_r . k_j for float32 keys [count, d], `stride` elements apart. Rows
   // up to the next multiple of lane_width and columns up to the next multiple of 16 are written as

@@ -269,6 +269,7 @@ const TileKernels& tile_kernels_amx() {
     BFloat16Products of_rows = *tile_kernels_avx512_bf16().bfloat16;
     of_rows.pack_rows = pack_rows;
     of_rows.row_logits = row_logits;
+    of_rows.attend_lanes = nullptr;
     of_rows.add_values = add_values;
     return of_rows;
   }();

@@ -67,13 +67,13 @@ struct Avx2 {
   static Reg exp2(Reg x) {
     // The bound comes first: these two return their second operand when one is NaN.
     x = _mm256_min_ps(set1(kExp2Ceiling), _mm256_max_ps(set1(kExp2Floor), x));
-    const Reg whole = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const Reg f = sub(x, whole);
+    const Reg magic = set1(kRoundToExponent);
+    const Reg shifted = add(x, magic);
+    const Reg f = sub(x, sub(shifted, magic));
     Reg p = set1(kExp2Polynomial[6]);
 #pragma GCC unroll 6
     for (int i = 5; i >= 0; --i) p = fma(p, f, set1(kExp2Polynomial[i]));
-    const __m256i exponent =
-        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127)), 23);
+    const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
     return mul(p, _mm256_castsi256_ps(exponent));
   }
 
@@ -84,6 +84,10 @@ struct Avx2 {
 
   static uint64_t at_least(Reg x, Reg bar) {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(x, bar, _CMP_GE_OQ)));
+  }
+  // Lane by lane: a >= b ? x : y.
+  static Reg choose_at_least(Reg a, Reg b, Reg x, Reg y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GE_OQ));
   }
   static int64_t store_lanes(uint64_t hits, int32_t first, int32_t* out) {
     return store_lanes_one_by_one(hits, first, out);

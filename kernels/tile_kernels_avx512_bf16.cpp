@@ -133,8 +133,12 @@ void dot_logits(const void* q_data,
 }  // namespace
 
 const TileKernels& tile_kernels_avx512_bf16() {
-  static const BFloat16Products products{pack_pairs, TileProducts<Avx512>::row_logits<PairProduct>,
-                                         round_rows, dot_logits, /*add_values=*/nullptr};
+  static const BFloat16Products products{pack_pairs,
+                                         TileProducts<Avx512>::row_logits<PairProduct>,
+                                         round_rows,
+                                         dot_logits,
+                                         /*add_values=*/nullptr,
+                                         TileLanes<Avx512, PairProduct>::attend};
   static const TileKernels table = with_bfloat16(make_tile_kernels<Avx512>(), &products);
   return table;
 }

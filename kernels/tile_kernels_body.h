@@ -2,13 +2,14 @@
 // kWidth; register blocking: kMaxRows (rows of add_values), kDotRows (of dot_logits), kLaneRegs and
 // kLaneKeys (of row_logits); load / load_part of float and of the two 16-bit types, store /
 // store_part, stream / end_streams, zero, set1, add, sub, mul, max, fma, reductions, exp2,
-// transpose, at_least and store_lanes.
+// transpose, at_least, choose_at_least and store_lanes.
 //
 // Everything has internal linkage, and nothing from the standard library that could be emitted out
 // of line is used: a function compiled here for AVX-512 must never be the copy that the linker
 // keeps for the rest of the program.
 #pragma once
 
+#include "kernels/tile_lanes_body.h"
 #include "kernels/tile_products_body.h"
 #include "kernels/tile_softmax_body.h"
 #include "kernels/tile_values_body.h"
@@ -49,10 +50,15 @@ TileKernels make_tile_kernels() {
   using Products = TileProducts<V>;
   using Softmax = TileSoftmax<V>;
   using Values = TileValues<V>;
+  using Lanes = TileLanes<V, FloatProduct<V>>;
   return {{Values::template widen<float>, Values::template widen<BFloat16Bits>,
            Values::template widen<Float16Bits>},
           V::kWidth,
           Products::pack_rows,
+          Products::unpack_rows,
+          Lanes::attend,
+          {Lanes::template pack_values<float>, Lanes::template pack_values<BFloat16Bits>,
+           Lanes::template pack_values<Float16Bits>},
           Products::template row_logits<FloatProduct<V>>,
           {Products::template dot_logits<float>, Products::template dot_logits<BFloat16Bits>,
            Products::template dot_logits<Float16Bits>},
@@ -79,6 +85,9 @@ constexpr float kExp2Polynomial[7] = {1.0f,
 // Below this, and at it, exp2 gives exactly 0.
 constexpr float kExp2Floor = -127.0f;
 constexpr float kExp2Ceiling = 127.0f;
+// Plus this, a number between the two is rounded to a whole one, and the lowest eight bits hold
+// its exponent as float32 stores it. Minus this, the whole number comes back.
+constexpr float kRoundToExponent = 0x1.8p23f + 127.0f;
 
 }  // namespace
 }  // namespace headscope::kernels

@@ -85,13 +85,11 @@ struct Portable {
     // Written so that NaN fails both comparisons and stays.
     x = x < set1(kExp2Floor) ? set1(kExp2Floor) : x;
     x = x > set1(kExp2Ceiling) ? set1(kExp2Ceiling) : x;
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest whole number.
-    const Reg shifted = x + set1(0x1.8p23f);
-    const Reg f = x - (shifted - set1(0x1.8p23f));
+    const Reg shifted = x + set1(kRoundToExponent);
+    const Reg f = x - (shifted - set1(kRoundToExponent));
     Reg p = set1(kExp2Polynomial[6]);
     for (int i = 5; i >= 0; --i) p = p * f + set1(kExp2Polynomial[i]);
-    // The whole number sits in the low mantissa bits of `shifted`.
-    const Ints exponent = (std::bit_cast<Ints>(shifted) + 127) << 23;
+    const Ints exponent = std::bit_cast<Ints>(shifted) << 23;
     return p * std::bit_cast<Reg>(exponent);
   }
 
@@ -107,6 +105,8 @@ struct Portable {
     const Ints hit = x >= bar;
     return static_cast<uint64_t>((hit[0] & 1) | (hit[1] & 2) | (hit[2] & 4) | (hit[3] & 8));
   }
+  // Lane by lane: a >= b ? x : y.
+  static Reg choose_at_least(Reg a, Reg b, Reg x, Reg y) { return a >= b ? x : y; }
   static int64_t store_lanes(uint64_t hits, int32_t first, int32_t* out) {
     return store_lanes_one_by_one(hits, first, out);
   }

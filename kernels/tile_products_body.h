@@ -55,6 +55,28 @@ struct TileProducts {
     });
   }
 
+  static void unpack_rows(const float* packed, int64_t rows, int64_t d, float* out) {
+    constexpr int64_t kStep = V::kTranspose;
+    for_row_blocks<V::kLaneRegs>(num_registers(rows), [&](int64_t first, auto regs) {
+      constexpr int64_t kLanes = decltype(regs)::value * kWidth;
+      for (int64_t lane = 0; lane < kLanes; lane += kStep) {
+        const int64_t r = first * kWidth + lane;
+        int64_t c = 0;
+        if (r + kStep <= rows) {
+          for (; c + kStep <= d; c += kStep) {
+            V::transpose(packed + c * kLanes + lane, kLanes, out + r * d + c, d);
+          }
+        }
+        for (; c < d; ++c) {
+          for (int64_t i = 0; i < kStep && r + i < rows; ++i) {
+            out[(r + i) * d + c] = packed[c * kLanes + lane + i];
+          }
+        }
+      }
+      packed += d * kLanes;
+    });
+  }
+
   // kRegs registers of rows against kKeys keys: out[j * kRegs * kWidth + lane].
   template <class P, int kRegs, int kKeys>
   static void product_block(const typename P::Packed* rows,
@@ -90,7 +112,7 @@ struct TileProducts {
     }
   }
 
-  // Up to kGroup keys; a remainder goes key by key.
+  // Logits of any number of keys: out[j * kRegs * kWidth + lane].
   template <class P, int kRegs>
   static void product_group(const typename P::Packed* rows,
                             int64_t d,
@@ -105,10 +127,10 @@ struct TileProducts {
       product_block<P, kRegs, kKeys>(rows, d, factor, keys + j * stride, stride,
                                      out + j * kRegs * kWidth);
     }
-    for (; j < count; ++j) {
-      product_block<P, kRegs, 1>(rows, d, factor, keys + j * stride, stride,
-                                 out + j * kRegs * kWidth);
-    }
+    with_rows<kKeys - 1>(count - j, [&](auto left) {
+      product_block<P, kRegs, decltype(left)::value>(rows, d, factor, keys + j * stride, stride,
+                                                     out + j * kRegs * kWidth);
+    });
   }
 
   template <class P>

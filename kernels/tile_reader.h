@@ -6,14 +6,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "kernels/tile_kernels.h"
 
 namespace headscope::kernels {
 
-// Query rows that one task handles at once: enough to amortise the packing of a key tile, few
-// enough for their logits to stay in the second-level cache.
+// Query rows that one task handles at once where it reads logits(): enough to amortise the packing
+// of a key tile, few enough for their logits to stay in the second-level cache.
 inline constexpr int64_t kBlockRows = 96;
 
 // Multiplies q.k to give base-2 logits.
@@ -58,6 +59,29 @@ struct KeyBounds {
 // concerned.
 enum class SoftmaxWeights { kExact, kMayBeRounded };
 
+// Scratch memory on the boundaries of cache lines. Not set to zero: for a few short spans that
+// would be the longest part of the work.
+class AlignedFloats {
+ public:
+  // Room for at least `count` numbers; what was there is lost where it grows.
+  float* reserve(int64_t count) {
+    if (count > size_) {
+      data_.reset(static_cast<float*>(::operator new[](static_cast<size_t>(count) * sizeof(float),
+                                                       std::align_val_t{kCacheLineBytes})));
+      size_ = count;
+    }
+    return data_.get();
+  }
+  [[nodiscard]] float* get() const { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(float* p) const { ::operator delete[](p, std::align_val_t{kCacheLineBytes}); }
+  };
+  std::unique_ptr<float[], Free> data_;
+  int64_t size_ = 0;
+};
+
 class TileReader {
  public:
   static constexpr int64_t kLd = kTileKeys;  // row stride of logits()
@@ -67,6 +91,10 @@ class TileReader {
              KvType type,
              int64_t max_rows = kBlockRows,
              SoftmaxWeights weights = SoftmaxWeights::kExact);
+
+  // Rows from which attend() gains nothing more: keys and values are read, and turned to what the
+  // kernels take, once per block.
+  [[nodiscard]] static int64_t most_rows(int64_t d, KvType type);
 
   // The block of rows that the next calls are about: float32 [rows, d], rows <= max_rows; they hold
   // numbers of the keys' dtype. `factor` multiplies q.k. The rows are copied.
@@ -88,7 +116,7 @@ class TileReader {
               SoftmaxState& state);
 
   // visible[r] = how many of the tile's `count` keys lie before end[r]; null where `end` is null or
-  // cuts nothing off.
+  // cuts nothing off. Valid until the next call.
   const int64_t* visible(const int64_t* end, int64_t begin, int64_t count);
 
   [[nodiscard]] const TileKernels& kernels() const { return kernels_; }
@@ -96,8 +124,30 @@ class TileReader {
  private:
   enum class Product { kDot, kRows, kBFloat16Dot, kBFloat16Rows };
 
+  static Product product_for(int64_t rows, int64_t d, KvType type);
+  // For products whose rows stay in the lanes of registers through a whole step; else null.
+  static AttendLanes lane_kernel(Product product);
+
+  // Rows as they lie in memory, without an index.
+  struct PlainRows {
+    const void* data;
+    int64_t stride;  // elements
+  };
+
   // Rows [begin, begin + count) side by side, of the keys' dtype.
   KvRows gathered(const KvRows& rows, int64_t begin, int64_t count);
+  // A tile's keys as product_ takes them where it is one for many rows.
+  PlainRows product_keys(const KvRows& keys, int64_t begin, int64_t count);
+  // hidden[r] = how many of the tile's `count` keys lie before first[r]; null where none does.
+  const int64_t* hidden(const int64_t* first, int64_t begin, int64_t count);
+  // As attend(), tile by tile.
+  void attend_in_lanes(AttendLanes kernel,
+                       const KvRows& keys,
+                       const KvRows* values,
+                       int64_t begin,
+                       int64_t end,
+                       const KeyBounds& bounds,
+                       SoftmaxState& state);
   // out = out * rescale_ + the block's weights at logits_ times the values.
   void add_values(const KvRows& values, int64_t begin, int64_t count, float* out);
 
@@ -108,13 +158,13 @@ class TileReader {
   int64_t rows_ = 0;
   float factor_ = 1.0f;
   Product product_ = Product::kDot;
-  // Not set to zero: for a few short spans that would be the longest part of the work.
-  std::unique_ptr<float[]> packed_;  // the block's rows as product_ takes them
-  std::unique_ptr<float[]> logits_;
-  std::vector<float> widened_;
+  AlignedFloats packed_;  // the block's rows as product_ takes them
+  AlignedFloats logits_;
+  AlignedFloats float_keys_, packed_values_;  // of a tile
+  AlignedFloats lanes_;                       // the state's sums as the lane kernels take them
   std::vector<char> gathered_;
   std::vector<float> rescale_;
-  std::vector<int64_t> visible_;
+  std::vector<int64_t> hidden_, visible_;
 };
 
 // Base-2 log-sum-exp of one row.
