@@ -17,7 +17,7 @@ namespace headscope::kernels {
 namespace {
 
 constexpr int64_t kChunkTiles = 8;                // of one task
-constexpr int64_t kKeptBytes = int64_t{8} << 20;  // softmax weights alive at once, if possible
+constexpr int64_t kKeptBytes = int64_t{2} << 20;  // softmax weights alive at once, if possible
 
 // The asked query heads that read one KV head.
 struct HeadGroup {
@@ -79,8 +79,9 @@ class WindowScores {
     }
     const int64_t bytes = tiles_ * padded_rows(most_rows_) * kTileKeys * int64_t{sizeof(float)};
     const int64_t step = std::clamp<int64_t>(kKeptBytes / bytes, 1, units);
+    std::vector<Kept> kept(static_cast<size_t>(step));
     for (int64_t unit = 0; unit < units; unit += step) {
-      with_kept_weights(unit, std::min(units, unit + step));
+      with_kept_weights(unit, std::min(units, unit + step), kept);
     }
     return out;
   }
@@ -96,7 +97,7 @@ class WindowScores {
 
   // What is kept of one (sequence, KV head) between the two steps.
   struct Kept {
-    std::unique_ptr<float[]> weight;    // [tiles, padded rows, kTileKeys]
+    AlignedFloats weight;               // [tiles, padded rows, kTileKeys]
     std::vector<float> max;             // [rows, tiles]: what weights are relative to
     std::vector<SoftmaxState> partial;  // of each chunk
   };
@@ -172,13 +173,13 @@ class WindowScores {
     });
   }
 
-  void with_kept_weights(int64_t first_unit, int64_t last_unit) const {
-    std::vector<Kept> all(static_cast<size_t>(last_unit - first_unit));
+  // `all` is used again by the next units: fresh memory would cost more than it is written in.
+  void with_kept_weights(int64_t first_unit, int64_t last_unit, std::vector<Kept>& all) const {
     for (int64_t unit = first_unit; unit < last_unit; ++unit) {
       const auto rows = static_cast<size_t>(num_rows(group(unit)));
       const int64_t weights = tiles_ * padded_rows(num_rows(group(unit))) * kTileKeys;
       Kept& kept = all[static_cast<size_t>(unit - first_unit)];
-      kept.weight = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(weights));
+      kept.weight.reserve(weights);
       kept.max.resize(rows * static_cast<size_t>(tiles_));
       kept.partial.resize(static_cast<size_t>(chunks_));
     }
