@@ -37,6 +37,7 @@ struct KvRows {
 struct LaneTile {
   const void* keys = nullptr;  // [count, d], `key_stride` elements apart
   int64_t key_stride = 0;
+  bool keys_from_memory = false;  // else they are a copy that is in the caches
   const float* values = nullptr;  // as pack_values() writes them
   int64_t count = 0;              // <= kTileKeys
   // Row r sees keys first[r] <= j < end[r] of the tile, within [0, count]; null: no bound.

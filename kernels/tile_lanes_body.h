@@ -218,7 +218,8 @@ struct TileLanes {
         float* const x = weight + range.begin * kLanes;
         const int64_t count = range.end - range.begin;
         Products::template product_group<P, kRegs>(
-            chunk, d, factor, keys + range.begin * tile.key_stride, tile.key_stride, count, x);
+            chunk, d, factor, keys + range.begin * tile.key_stride, tile.key_stride, count,
+            tile.keys_from_memory && first == 0, x);
         hide<kRegs>(tile, first_row, chunk_rows, range, weight);
         Lanes<kRegs> most, total, rescale;
         for (int r = 0; r < kRegs; ++r) {

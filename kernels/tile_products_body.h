@@ -28,6 +28,7 @@ template <class V>
 struct TileProducts {
   using Reg = typename V::Reg;
   static constexpr int64_t kWidth = V::kWidth;
+  static constexpr int64_t kKeysAhead = 64;            // of those in work, asked for from memory
   static constexpr int64_t kGroup = 2 * V::kLaneKeys;  // keys whose logits are transposed at once
 
   static int64_t num_registers(int64_t rows) { return (rows + kWidth - 1) / kWidth; }
@@ -112,7 +113,20 @@ struct TileProducts {
     }
   }
 
-  // Logits of any number of keys: out[j * kRegs * kWidth + lane].
+  // Asked for past the last key as well: that reads nothing and cannot fail.
+  template <class Key>
+  static void fetch_rows(const Key* rows, int64_t stride, int64_t count, int64_t d) {
+    for (int64_t j = 0; j < count; ++j) {
+      const auto* row = reinterpret_cast<const char*>(rows + j * stride);
+      for (int64_t byte = 0; byte < d * int64_t{sizeof(Key)}; byte += kCacheLineBytes) {
+        __builtin_prefetch(row + byte, 0, 2);
+      }
+    }
+  }
+
+  // Logits of any number of keys, of which later ones are asked for where they come `from_memory`
+  // and not from a copy: arithmetic and memory then work at the same time. out[j * kRegs * kWidth +
+  // lane].
   template <class P, int kRegs>
   static void product_group(const typename P::Packed* rows,
                             int64_t d,
@@ -120,10 +134,12 @@ struct TileProducts {
                             const typename P::Key* keys,
                             int64_t stride,
                             int64_t count,
+                            bool from_memory,
                             float* out) {
     constexpr int kKeys = kRegs == 1 ? static_cast<int>(kGroup) : V::kLaneKeys;
     int64_t j = 0;
     for (; j + kKeys <= count; j += kKeys) {
+      if (from_memory) fetch_rows(keys + (j + kKeysAhead) * stride, stride, kKeys, d);
       product_block<P, kRegs, kKeys>(rows, d, factor, keys + j * stride, stride,
                                      out + j * kRegs * kWidth);
     }
@@ -151,7 +167,7 @@ struct TileProducts {
       float by_key[static_cast<size_t>(kGroup * kLanes)] = {};
       for (int64_t j = 0; j < count; j += kGroup) {
         product_group<P, kRegs>(chunk, d, factor, keys + j * stride, stride,
-                                smaller(kGroup, count - j), by_key);
+                                smaller(kGroup, count - j), first == 0, by_key);
         for (int64_t lane = 0; lane < kLanes; lane += V::kTranspose) {
           for (int64_t key = 0; key < kGroup; key += V::kTranspose) {
             V::transpose(by_key + key * kLanes + lane, kLanes,

@@ -132,6 +132,7 @@ class TileReader {
   struct PlainRows {
     const void* data;
     int64_t stride;  // elements
+    bool is_copy;
   };
 
   // Rows [begin, begin + count) side by side, of the keys' dtype.

@@ -8,6 +8,8 @@
 // and beside one full attention of the same rows over the same cache.
 #include <ATen/ATen.h>
 
+#include <limits>
+
 #include "kernels/aten_ops.h"
 #include "kernels/ops.h"
 #include "profiler/output_error.h"
@@ -20,6 +22,7 @@ namespace headscope::benchmarks {
 namespace {
 
 constexpr int64_t kWindow = 8;
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 const std::vector<int64_t> kSixteen{8,   16,  24,  32,  48,  64,   96,   128,
                                     192, 256, 384, 512, 768, 1024, 2048, 4096};
@@ -64,11 +67,12 @@ struct Case {
     return kernels::error_curve(q, k, v, scale, num_keys, ranked, cuts(), num_keys - kWindow);
   }
   [[nodiscard]] at::Tensor ours() const { return errors_of(curve(order())); }
+  [[nodiscard]] at::Tensor aten_curve(const at::Tensor& ranked) const {
+    return kernels::error_curve_aten(q, k, v, scale, num_keys, ranked, cuts(), num_keys - kWindow);
+  }
   [[nodiscard]] at::Tensor one_pass_aten() const {
-    const at::Tensor ranked =
-        std::get<1>(scores.topk(cuts().back())).expand({size.num_kv_heads, -1});
     return errors_of(
-        kernels::error_curve_aten(q, k, v, scale, num_keys, ranked, cuts(), num_keys - kWindow));
+        aten_curve(std::get<1>(scores.topk(cuts().back())).expand({size.num_kv_heads, -1})));
   }
   [[nodiscard]] at::Tensor separate(at::ScalarType dtype, int64_t steps) const;
   [[nodiscard]] at::Tensor peer() const;
@@ -147,6 +151,34 @@ void check(const Case& c) {
                kTolerance);
 }
 
+std::string case_name(const Case& c) {
+  return std::string(c.size.name) + ", " + std::to_string(c.num_keys) + " keys, " +
+         std::to_string(c.rows) + " steps, " + std::to_string(c.budgets.size()) +
+         " budgets to 4096";
+}
+
+// What the kernel does, without the projection: one product of all budgets' rows with the layer's
+// weights, the same in ours and B1 and the greater part of both.
+Row time_outputs(const Case& c, const Options& options, const Roofs& roofs) {
+  const at::Tensor ranked = c.order();
+  const PairedTimes b1 = time_pairs([&] { static_cast<void>(c.curve(ranked)); },
+                                    [&] { static_cast<void>(c.aten_curve(ranked)); }, options);
+  const double flops = 4.0 * static_cast<double>(c.size.num_query_heads * c.rows) *
+                       static_cast<double>(c.size.head_dim * (c.cuts().back() + kWindow));
+  return {.op = "error_curve",
+          .case_name = case_name(c) + ", outputs alone",
+          .dtype = "float32",
+          .ours_ms = b1.ours_ms,
+          .b0_ms = kNaN,
+          .b1_ms = b1.other_ms,
+          .ratio_b0 = kNaN,
+          .ratio_b1 = b1.ratio,
+          .p10 = kNaN,
+          .p90 = kNaN,
+          .fraction_of_roof = flops / b1.ours_ms / 1e6 / roofs.gemm_gflops,
+          .more = {{"p10_b1", b1.p10}, {"p90_b1", b1.p90}}};
+}
+
 Row time(const Case& c, const Options& options, const Roofs& roofs) {
   const PairedTimes b0 = time_pairs([&] { static_cast<void>(c.ours()); },
                                     [&] { static_cast<void>(c.peer()); }, options);
@@ -165,9 +197,7 @@ Row time(const Case& c, const Options& options, const Roofs& roofs) {
   const double projection =
       2.0 * heads * static_cast<double>(c.size.hidden) * static_cast<double>(c.budgets.size());
   return {.op = "error_curve",
-          .case_name = std::string(c.size.name) + ", " + std::to_string(c.num_keys) + " keys, " +
-                       std::to_string(c.rows) + " steps, " + std::to_string(c.budgets.size()) +
-                       " budgets to 4096",
+          .case_name = case_name(c),
           .dtype = "float32",
           .ours_ms = b0.ours_ms,
           .b0_ms = b0.other_ms,
@@ -204,8 +234,10 @@ std::vector<Row> benchmark_error_curve(const Options& options, const Roofs& roof
       for (const auto* budgets : {&kEight, &kSixteen}) {
         const Case c(layer, keys, /*steps=*/32, *budgets);
         check(c);
-        rows.push_back(time(c, options, roofs));
-        announce(rows.back());
+        for (const auto& timed : {time, time_outputs}) {
+          rows.push_back(timed(c, options, roofs));
+          announce(rows.back());
+        }
       }
     }
   }
