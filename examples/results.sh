@@ -172,7 +172,7 @@ tables() {
   section lengths "Shorter and longer prompts"
   section families-lengths "Two facts and further families in shorter and longer prompts"
   section tokens "Fixed numbers of tokens"
-  section tokens-middle "Fixed numbers of tokens at the tables' common length"
+  section tokens-middle "Fixed numbers of tokens in prompts of $context"
   section tokens-families "Fixed numbers of tokens: two facts and further families"
   section tokens-longest "Fixed numbers of tokens in the longest prompts"
   section costs "Time, memory and speed"

@@ -189,11 +189,18 @@ Json begin_record(const CommandLine& line, const Roofs& roofs) {
                                 before.at("machine").dump() + "; name another file");
   }
   record["command"] = before.at("command").get<std::string>() + " && " + line.text;
-  for (const Json& row : before.at("rows")) {
-    const auto op = row.at("op").get<std::string>();
-    if (std::ranges::find(line.ops, op) == line.ops.end()) record["rows"].push_back(row);
-  }
+  record["rows"] = before.at("rows");
   return record;
+}
+
+// The op's rows in the place of those that the record had: a run that is stopped loses none.
+void replace_rows(Json& record, const std::string& op, const std::vector<Row>& rows) {
+  Json all = Json::array();
+  for (const Json& row : record["rows"]) {
+    if (row.at("op") != op) all.push_back(row);
+  }
+  for (const Row& row : rows) all.push_back(row_json(row));
+  record["rows"] = all;
 }
 
 int run(const CommandLine& line) {
@@ -202,9 +209,7 @@ int run(const CommandLine& line) {
   for (const std::string& op : line.ops) {
     const auto found = benchmark_registry().find(op);
     if (found == benchmark_registry().end()) throw std::invalid_argument("no benchmark of " + op);
-    for (const Row& row : found->second(line.options, roofs)) {
-      record["rows"].push_back(row_json(row));
-    }
+    replace_rows(record, op, found->second(line.options, roofs));
     // After every op: what was measured is not lost with a run that is stopped.
     if (!line.options.check_only) {
       outputs::write_file_atomically(line.json, outputs::to_readable_json(record),
