@@ -97,10 +97,12 @@ class RangeAttention {
   // Positions whose rows one task handles: as many as fit a reader, but enough tasks to go round.
   int64_t block_positions() const {
     const int64_t rows = n_ * group_ * static_cast<int64_t>(ranges_.size());
-    const int64_t shared_out = rows / (8 * at::get_num_threads());
+    const int64_t shared_out = rows / (4 * at::get_num_threads());
     const int64_t most =
         std::max(kBlockRows, std::min(shared_out, TileReader::most_rows(d_, type_)));
-    return std::max<int64_t>(1, most / group_);
+    const int64_t block = std::max<int64_t>(1, most / group_);
+    const int64_t blocks = (n_ + block - 1) / block;
+    return (n_ + blocks - 1) / blocks;  // no short one at the end
   }
 
   void plan_tasks(int64_t block) {
