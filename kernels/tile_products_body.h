@@ -33,49 +33,50 @@ struct TileProducts {
 
   static int64_t num_registers(int64_t rows) { return (rows + kWidth - 1) / kWidth; }
 
-  // Rows in chunks of up to kLaneRegs registers; a chunk of r registers is [d][r * kWidth].
-  static void pack_rows(const float* q, int64_t rows, int64_t d, float* out) {
+  // Packed rows stand in chunks of up to kLaneRegs registers; a chunk of r registers is
+  // [d][r * kWidth]. Calls, for kTranspose rows from `r` on, square(r, c, at, lanes) for kTranspose
+  // columns from `c` on and rest(r, c, at) for each column left; `at` is where column c of row r is
+  // packed, `lanes` the stride between columns.
+  template <class Square, class Rest>
+  static void for_packed_squares(int64_t rows, int64_t d, const Square& square, const Rest& rest) {
     constexpr int64_t kStep = V::kTranspose;
     for_row_blocks<V::kLaneRegs>(num_registers(rows), [&](int64_t first, auto regs) {
       constexpr int64_t kLanes = decltype(regs)::value * kWidth;
       for (int64_t lane = 0; lane < kLanes; lane += kStep) {
-        const int64_t r = first * kWidth + lane;
+        const int64_t r = first * kWidth + lane, chunk = first * kWidth * d + lane;
         int64_t c = 0;
         if (r + kStep <= rows) {
-          for (; c + kStep <= d; c += kStep) {
-            V::transpose(q + r * d + c, d, out + c * kLanes + lane, kLanes);
-          }
+          for (; c + kStep <= d; c += kStep) square(r, c, chunk + c * kLanes, kLanes);
         }
-        for (; c < d; ++c) {
-          for (int64_t i = 0; i < kStep; ++i) {
-            out[c * kLanes + lane + i] = r + i < rows ? q[(r + i) * d + c] : 0.0f;
-          }
-        }
+        for (; c < d; ++c) rest(r, c, chunk + c * kLanes);
       }
-      out += d * kLanes;
     });
   }
 
+  static void pack_rows(const float* q, int64_t rows, int64_t d, float* out) {
+    for_packed_squares(
+        rows, d,
+        [&](int64_t r, int64_t c, int64_t at, int64_t lanes) {
+          V::transpose(q + r * d + c, d, out + at, lanes);
+        },
+        [&](int64_t r, int64_t c, int64_t at) {
+          for (int64_t i = 0; i < V::kTranspose; ++i) {
+            out[at + i] = r + i < rows ? q[(r + i) * d + c] : 0.0f;
+          }
+        });
+  }
+
   static void unpack_rows(const float* packed, int64_t rows, int64_t d, float* out) {
-    constexpr int64_t kStep = V::kTranspose;
-    for_row_blocks<V::kLaneRegs>(num_registers(rows), [&](int64_t first, auto regs) {
-      constexpr int64_t kLanes = decltype(regs)::value * kWidth;
-      for (int64_t lane = 0; lane < kLanes; lane += kStep) {
-        const int64_t r = first * kWidth + lane;
-        int64_t c = 0;
-        if (r + kStep <= rows) {
-          for (; c + kStep <= d; c += kStep) {
-            V::transpose(packed + c * kLanes + lane, kLanes, out + r * d + c, d);
+    for_packed_squares(
+        rows, d,
+        [&](int64_t r, int64_t c, int64_t at, int64_t lanes) {
+          V::transpose(packed + at, lanes, out + r * d + c, d);
+        },
+        [&](int64_t r, int64_t c, int64_t at) {
+          for (int64_t i = 0; i < V::kTranspose && r + i < rows; ++i) {
+            out[(r + i) * d + c] = packed[at + i];
           }
-        }
-        for (; c < d; ++c) {
-          for (int64_t i = 0; i < kStep && r + i < rows; ++i) {
-            out[(r + i) * d + c] = packed[c * kLanes + lane + i];
-          }
-        }
-      }
-      packed += d * kLanes;
-    });
+        });
   }
 
   // kRegs registers of rows against kKeys keys: out[j * kRegs * kWidth + lane].

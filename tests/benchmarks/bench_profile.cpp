@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
-#include <limits>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -31,7 +30,6 @@ namespace {
 using profiler::Probe;
 using profiler::ProfileMode;
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kNeedleShare = 0.4;  // the default of `headscope profile`
 
 profiler::FamilyRequest request_of(const ProfileGrid& grid) {
@@ -121,7 +119,7 @@ struct Timed {
 
   // Quantile q of base / ours, over the rounds.
   [[nodiscard]] double ratio(const std::string& base, const std::string& ours, double q) const {
-    if (seconds.count(base) == 0) return kNaN;
+    if (seconds.count(base) == 0) return kNotMeasured;
     std::vector<double> ratios;
     for (size_t i = 0; i < seconds.at(ours).size(); ++i) {
       ratios.push_back(seconds.at(base)[i] / seconds.at(ours)[i]);
@@ -130,7 +128,7 @@ struct Timed {
     return analysis::quantile(ratios, q);
   }
   [[nodiscard]] double ms(const std::string& arm) const {
-    return seconds.count(arm) > 0 ? 1e3 * median(seconds.at(arm)) : kNaN;
+    return seconds.count(arm) > 0 ? 1e3 * median(seconds.at(arm)) : kNotMeasured;
   }
 };
 
@@ -203,7 +201,7 @@ Row row_of(const Bench& bench, const Timed& timed, ProfileMode mode, const std::
           timed.ratio("own schedule", arm, 0.5),
           timed.ratio("transformers", arm, 0.1),
           timed.ratio("transformers", arm, 0.9),
-          kNaN,
+          kNotMeasured,
           {}};
   row.more["rounds"] = static_cast<double>(timed.seconds.at(arm).size());
   row.more["stolen_seconds"] = timed.stolen_seconds;

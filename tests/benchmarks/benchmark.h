@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -56,15 +57,19 @@ struct Options {
 // does not say.
 [[nodiscard]] int64_t stolen_ticks();
 
+inline constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
+
 // One line of the benchmark record (docs/cli.md). NaN = not compared.
 struct Row {
   std::string op;         // its name in kernels/ops.h
   std::string case_name;  // sizes
   std::string dtype;
-  double ours_ms, b0_ms, b1_ms;  // b0: the peer's sequence, b1: the best LibTorch composition
-  double ratio_b0, ratio_b1;
-  double p10, p90;          // of ratio_b0
-  double fraction_of_roof;  // of the machine's GEMM rate or read bandwidth, whichever binds
+  double ours_ms = kNotMeasured;
+  double b0_ms = kNotMeasured, b1_ms = kNotMeasured;  // the peer's sequence, LibTorch's best
+  double ratio_b0 = kNotMeasured, ratio_b1 = kNotMeasured;
+  double p10 = kNotMeasured, p90 = kNotMeasured;  // of ratio_b0
+  // Of the machine's GEMM rate or read bandwidth, whichever binds.
+  double fraction_of_roof = kNotMeasured;
   std::map<std::string, double> more;  // further figures, named with their unit
 };
 

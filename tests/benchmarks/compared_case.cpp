@@ -4,13 +4,10 @@
 
 #include <algorithm>
 #include <iostream>
-#include <limits>
 #include <stdexcept>
 
 namespace headscope::benchmarks {
 namespace {
-
-constexpr double kNotCompared = std::numeric_limits<double>::quiet_NaN();
 
 void check_way(const ComparedCase& c, const Way& way, const Results& oracle) {
   const Results found = way.run();
@@ -90,12 +87,8 @@ Row time_case(const ComparedCase& c, const Options& options, const Roofs& roofs)
           .case_name = c.name,
           .dtype = dtype_name(c.dtype),
           .ours_ms = b1.ours_ms,
-          .b0_ms = kNotCompared,
           .b1_ms = b1.other_ms,
-          .ratio_b0 = kNotCompared,
           .ratio_b1 = b1.ratio,
-          .p10 = kNotCompared,
-          .p90 = kNotCompared,
           .fraction_of_roof = roof_ms(c, roofs) / b1.ours_ms,
           .more = {
               {"p10_b1", b1.p10}, {"p90_b1", b1.p90}, {"pairs_b1", static_cast<double>(b1.pairs)}}};
