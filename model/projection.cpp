@@ -1,9 +1,9 @@
 #include "model/projection.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/core/grad_mode.h>
+
+#include "model/row_tasks.h"
 
 namespace headscope::model {
 namespace {
@@ -53,25 +53,9 @@ at::Tensor packed_product(const at::Tensor& rows,
 bool shares_rows(const at::Tensor& rows, const at::Tensor& weight) {
   constexpr int64_t kMostColumns = 1024, kFewestRows = 256, kMostRows = 1536;
   constexpr int64_t kFewestOfThread = 128;  // with fewer a core is far from its rate
-  const int64_t n = rows.size(0), threads = at::get_num_threads();
+  const int64_t n = rows.size(0);
   return weight.scalar_type() == at::kBFloat16 && weight.size(0) <= kMostColumns &&
-         n >= kFewestRows && n < kMostRows && threads > 1 && n / threads >= kFewestOfThread &&
-         !at::in_parallel_region();
-}
-
-// Calls body(part of `whole`, product of the same part of `rows`) for the parts of all threads.
-template <class Body>
-void for_row_parts(const at::Tensor& whole,
-                   const at::Tensor& rows,
-                   const at::Tensor& weight,
-                   const at::Tensor& bias,
-                   const Body& body) {
-  const int64_t threads = at::get_num_threads();
-  const int64_t part = (rows.size(0) + threads - 1) / threads;
-  at::parallel_for(0, rows.size(0), part, [&](int64_t begin, int64_t end) {
-    const at::NoGradGuard no_grad;  // each thread has its own
-    body(whole.slice(0, begin, end), packed_product(rows.slice(0, begin, end), weight, bias));
-  });
+         n >= kFewestRows && n < kMostRows && rows_suffice(n, kFewestOfThread);
 }
 
 }  // namespace
@@ -91,8 +75,9 @@ at::Tensor project(const at::Tensor& rows, const at::Tensor& weight, const at::T
   if (weight.is_mkldnn()) {
     if (!shares_rows(rows, weight)) return packed_product(rows, weight, bias);
     at::Tensor out = at::empty({rows.size(0), weight.size(0)}, rows.options());
-    for_row_parts(out, rows, weight, bias,
-                  [](at::Tensor part, const at::Tensor& product) { part.copy_(product); });
+    for_row_parts(rows.size(0), [&](int64_t begin, int64_t end) {
+      out.slice(0, begin, end).copy_(packed_product(rows.slice(0, begin, end), weight, bias));
+    });
     return out;
   }
   if (bias.defined()) return at::addmm(bias, rows, weight.t());
@@ -105,8 +90,9 @@ void add_projected_(at::Tensor sum,
                     const at::Tensor& bias) {
   if (weight.is_mkldnn()) {
     if (shares_rows(rows, weight)) {
-      for_row_parts(sum, rows, weight, bias,
-                    [](at::Tensor part, const at::Tensor& product) { part.add_(product); });
+      for_row_parts(rows.size(0), [&](int64_t begin, int64_t end) {
+        sum.slice(0, begin, end).add_(packed_product(rows.slice(0, begin, end), weight, bias));
+      });
     } else {
       sum.add_(packed_product(rows, weight, bias));
     }

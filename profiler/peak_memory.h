@@ -6,8 +6,8 @@
 
 namespace headscope::profiler {
 
-// Counts what this thread allocates and frees from here on, on all devices together. Not to be
-// nested, nor used beside LibTorch's profiler.
+// Counts what this thread, and those that share its work, allocate and free from here on, on all
+// devices together. Not to be nested, nor used beside LibTorch's profiler.
 class PeakMemory {
  public:
   PeakMemory();

@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "model/freed_memory.h"
 #include "outputs/input_error.h"
 #include "profiler/cli/commands.h"
 #include "profiler/rank_group.h"
@@ -62,6 +63,7 @@ int run(int argc, char** argv, headscope::cli::Session& session) {
 
 int main(int argc, char** argv) {
   headscope::cli::take_interrupts();
+  headscope::model::keep_freed_memory();
   headscope::cli::Session session(argc, argv);
   try {
     return run(argc, argv, session);

@@ -18,6 +18,7 @@
 #include <stdexcept>
 
 #include "kernels/cpu_features.h"
+#include "model/freed_memory.h"
 #include "outputs/atomic_file.h"
 #include "outputs/json_fields.h"
 #include "tests/benchmarks/benchmark.h"
@@ -223,6 +224,7 @@ int run(const CommandLine& line) {
 }  // namespace headscope::benchmarks
 
 int main(int argc, char** argv) {
+  headscope::model::keep_freed_memory();  // as the tool does
   try {
     return headscope::benchmarks::run(headscope::benchmarks::parse(argc, argv));
   } catch (const std::invalid_argument& error) {

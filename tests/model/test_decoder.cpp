@@ -12,6 +12,7 @@
 #include "tests/model/tiny_configs.h"
 #include "tests/support/memory_weights.h"
 #include "tests/support/naive_kv_cache.h"
+#include "tests/support/thread_count.h"
 
 namespace headscope::model {
 namespace {
@@ -274,6 +275,26 @@ TEST_CASE("foreign token ids and an empty prompt are refused", "[model]") {
   CHECK_THROWS_AS(decoder.prefill(negative, cache), InputError);
   CHECK_THROWS_AS(decoder.prefill(none, cache), InputError);
   CHECK_THROWS_AS(decoder.forward(at::full({1, 1}, 61, at::kLong), cache), InputError);
+}
+
+TEST_CASE("threads that share out a chunk's rows answer what one thread answers", "[model]") {
+  ModelConfig config = tiny_config();
+  config.max_positions = 1600;
+  const Decoder decoder = random_decoder(config);
+  // Shared by two threads and by three; odd, so that their parts differ.
+  for (const int64_t count : {513, 1537}) {
+    const std::vector<int64_t> ids = random_ids(count, config.vocab_size, kSeed);
+    const auto logits = [&](int threads) {
+      const testing::ThreadCount held(threads);
+      FullKvCache cache(2);
+      return prefill_all(decoder, cache, ids, /*chunk_tokens=*/2048);
+    };
+    const at::Tensor alone = logits(1);
+    for (const int threads : {2, 3}) {
+      INFO(count << " tokens, " << threads << " threads, seed " << kSeed);
+      CHECK(max_difference(logits(threads), alone) < kBound);
+    }
+  }
 }
 
 TEST_CASE("weights that contradict the config are refused by name", "[model]") {

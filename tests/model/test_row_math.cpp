@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <limits>
 
 #include "model/rms_norm.h"
+#include "model/swiglu.h"
 
 namespace headscope::model {
 namespace {
@@ -97,6 +99,49 @@ TEST_CASE("pairs of any number are turned as in float64 to one rounding of their
       check_within(pairs, exact, at::maximum(exact.abs(), products * 1e-6 / rounding(type)),
                    1.01 * rounding(type));
     }
+  }
+}
+
+// Gates of every size from where e^-x leaves float32 to where it no longer counts.
+at::Tensor random_gates(int64_t rows, int64_t size, at::ScalarType type, int64_t seed) {
+  const at::Tensor gates = random({rows, size}, at::kFloat, seed) * 4.0;
+  gates[0].mul_(30.0);
+  return gates.to(type);
+}
+
+TEST_CASE("gated rows of any size are those of float64 to the roundings of their type", "[model]") {
+  for (const at::ScalarType type : kTypes) {
+    for (const int64_t size : kSizes) {
+      INFO(at::toString(type) << ", " << size << " numbers, seed " << size);
+      const at::Tensor gate = random_gates(40, size, type, size);
+      const at::Tensor up = random({40, size}, type, size + 1);
+      const at::Tensor x = gate.to(at::kDouble);
+      const at::Tensor exact = x / (1.0 + (-x).exp()) * up.to(at::kDouble);
+      const at::Tensor gated = swiglu(at::cat({gate, up}, 1));
+      CHECK(gated.scalar_type() == type);
+      const at::Tensor gap = (gated.to(at::kDouble) - exact).abs();
+      // Twice rounded to the type, whose least number may be all that is left of a gate far below
+      // 0.
+      const double least = type == at::kHalf ? 0x1p-24 : 1e-34;
+      const at::Tensor allowed =
+          exact.abs() * (2.1 * rounding(type) + 4e-7) + least * (up.to(at::kDouble).abs() + 1.0);
+      CHECK(at::all(gap <= allowed).item<bool>());
+    }
+  }
+}
+
+TEST_CASE("gates that are infinite or no number are answered as silu answers them", "[model]") {
+  constexpr float kInfinite = std::numeric_limits<float>::infinity();
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    INFO(at::toString(type));
+    const at::Tensor gate =
+        at::tensor({kInfinite, std::nanf(""), -std::nanf(""), 1000.0F, -1000.0F, 0.0F, 3e38F})
+            .repeat(5)
+            .unsqueeze(0);
+    const at::Tensor up = at::full_like(gate, 2.0);
+    const at::Tensor gated = swiglu(at::cat({gate, up}, 1).to(type));
+    const at::Tensor expected = at::silu(gate.to(type)) * up.to(type);
+    CHECK(at::allclose(gated, expected, 1e-6, 1e-34, /*equal_nan=*/true));
   }
 }
 

@@ -3,7 +3,6 @@
 #include <catch2/catch.hpp>
 #include <set>
 
-#include "profiler/peak_memory.h"
 #include "profiler/random_control.h"
 
 namespace headscope::profiler {
@@ -80,19 +79,6 @@ TEST_CASE("random tokens of a sliding window are among those that it sees", "[pr
   CHECK(keep_random_tokens(*full, 64, 1)->retained_positions(0, 0).size() == 64);
   // What fits stays.
   CHECK_FALSE(keep_random_tokens(*full, 200, 1)->is_evicted(0));
-}
-
-TEST_CASE("peak memory is the most that was held at once", "[profiler]") {
-  constexpr int64_t kMegabyte = 1 << 20;
-  const at::Tensor before = at::zeros({kMegabyte}, at::kByte);
-  const PeakMemory peak;
-  CHECK(peak.bytes() == 0);
-  { const at::Tensor first = at::zeros({2 * kMegabyte}, at::kByte); }
-  CHECK(peak.bytes() == 2 * kMegabyte);
-  const at::Tensor second = at::zeros({kMegabyte}, at::kByte);
-  CHECK(peak.bytes() == 2 * kMegabyte);
-  const at::Tensor third = at::zeros({3 * kMegabyte}, at::kByte);
-  CHECK(peak.bytes() == 4 * kMegabyte);
 }
 
 }  // namespace
