@@ -6,14 +6,16 @@
 // With --model and --python also the model of that file, against transformers (sdpa attention) in a
 // process of its own between two halves of our runs, as B0: the shortest of its runs against the
 // median of ours.
-// `products_ms` is the time of the layers' products alone, in the form in which our decoder runs
-// them; attention's products are counted causally at that rate in `fraction_of_products_rate`.
+// `products_ms` is the time of the layers' products alone, by whole chunks or by each thread's
+// rows, whichever is faster; attention's products are counted causally at that rate in
+// `fraction_of_products_rate`.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -23,6 +25,7 @@
 #include "model/decoder.h"
 #include "model/model.h"
 #include "model/projection.h"
+#include "model/row_tasks.h"
 #include "runtime/full_kv_cache.h"
 #include "tests/benchmarks/compared_case.h"
 #include "tests/benchmarks/python_run.h"
@@ -60,7 +63,7 @@ class Model {
     return decoder_.prefill(tokens, cache)[0][0];
   }
   [[nodiscard]] at::Tensor reference(const std::vector<int64_t>& tokens, bool fused) const;
-  void products(int64_t num_tokens) const;
+  void products(int64_t num_tokens, bool by_thread) const;
   // Multiplications and additions of the layers' products, and of causal attention.
   [[nodiscard]] double product_flops(int64_t n) const {
     double weights = 0.0;
@@ -159,7 +162,7 @@ at::Tensor Model::reference(const std::vector<int64_t>& tokens, bool fused) cons
   return at::linear(last, weight("model.embed_tokens"))[0][0].to(at::kFloat);
 }
 
-void Model::products(int64_t num_tokens) const {
+void Model::products(int64_t num_tokens, bool by_thread) const {
   constexpr int64_t kChunk = 1024;  // PrefillOptions
   const auto options = at::TensorOptions(dtype_);
   const at::Tensor hidden = at::ones({kChunk, config_.hidden_size}, options);
@@ -169,9 +172,16 @@ void Model::products(int64_t num_tokens) const {
     const int64_t n = std::min(kChunk, num_tokens - done);
     for (const std::vector<at::Tensor>& layer : packed_) {
       static_cast<void>(model::project(hidden.narrow(0, 0, n), layer[0], {}));
-      static_cast<void>(model::project(heads.narrow(0, 0, n), layer[1], {}));
-      static_cast<void>(model::project(hidden.narrow(0, 0, n), layer[2], {}));
-      static_cast<void>(model::project(inner.narrow(0, 0, n), layer[3], {}));
+      const auto rest = [&](int64_t begin, int64_t end) {
+        static_cast<void>(model::project(heads.slice(0, begin, end), layer[1], {}));
+        static_cast<void>(model::project(hidden.slice(0, begin, end), layer[2], {}));
+        static_cast<void>(model::project(inner.slice(0, begin, end), layer[3], {}));
+      };
+      if (by_thread) {
+        model::for_row_parts(n, rest);
+      } else {
+        rest(0, n);
+      }
     }
   }
 }
@@ -285,8 +295,13 @@ std::vector<Row> benchmark_prefill(const Options& options, const Roofs& roofs) {
     for (const int64_t num_tokens : {2048, 8000}) {
       const ComparedCase c = make_case(model, num_tokens, config.vocab_size, dtype, tolerance);
       Row row = time_case(c, options, roofs);
-      const PairedTimes products = time_pairs([&] { static_cast<void>(c.ours.run()); },
-                                              [&] { model->products(num_tokens); }, options);
+      const auto whole = [&] { model->products(num_tokens, /*by_thread=*/false); };
+      const auto by_thread = [&] { model->products(num_tokens, /*by_thread=*/true); };
+      const PairedTimes forms = time_pairs(whole, by_thread, options);
+      const bool whole_wins = forms.ours_ms < forms.other_ms;
+      const PairedTimes products =
+          time_pairs([&] { static_cast<void>(c.ours.run()); },
+                     whole_wins ? std::function<void()>(whole) : by_thread, options);
       const double rate = model->product_flops(num_tokens) / products.other_ms;
       row.more["products_ms"] = products.other_ms;
       row.more["products_gflops"] = rate / 1e6;
