@@ -13,11 +13,10 @@
 #include "model/attention_block.h"
 #include "model/config_check.h"
 #include "model/decoder_weights.h"
-#include "model/mlp_block.h"
+#include "model/layer_end.h"
 #include "model/projection.h"
 #include "model/rms_norm.h"
 #include "model/rotary.h"
-#include "model/row_tasks.h"
 #include "outputs/input_error.h"
 
 namespace headscope::model {
@@ -85,27 +84,6 @@ void check_mask(const HeadMask* mask, const ModelConfig& config) {
 // Sequences' last token of [B * n, size] or [B, n, size].
 at::Tensor last_rows(const at::Tensor& rows, int64_t batch, int64_t n) {
   return rows.view({batch, n, -1}).select(1, n - 1);
-}
-
-// What follows attention in a layer: no row looks at another one. With enough of them each thread
-// takes its own from here to the end: what it has just written is in its cache, and no thread waits
-// for another one between the products.
-void finish_layer_(const at::Tensor& hidden,
-                   const at::Tensor& z,  // [rows, Hq * head_dim]
-                   const LayerWeights& weights,
-                   double eps) {
-  constexpr int64_t kFewestOfThread = 256;  // fewer take a product off its rate
-  const auto finish = [&](int64_t begin, int64_t end) {
-    const at::Tensor part = hidden.slice(0, begin, end);
-    add_projected_(part, z.slice(0, begin, end), weights.output, weights.output_bias);
-    add_mlp_(part, weights, eps);
-  };
-  const int64_t rows = hidden.size(0);
-  if (hidden.is_cpu() && rows_suffice(rows, kFewestOfThread)) {
-    for_row_parts(rows, finish);
-  } else {
-    finish(0, rows);
-  }
 }
 
 }  // namespace

@@ -110,8 +110,8 @@ CommandLine parse(int argc, char** argv) {
   if (!line.options.check_only && line.json.empty()) {
     throw std::invalid_argument("expected --json FILE or --check");
   }
-  for (const auto& [op, unused] : benchmark_registry()) {
-    if (line.ops.empty() || line.ops == std::vector<std::string>{"all"}) line.ops.push_back(op);
+  if (line.ops.empty()) {
+    for (const auto& [op, unused] : benchmark_registry()) line.ops.push_back(op);
   }
   return line;
 }
