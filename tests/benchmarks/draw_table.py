@@ -52,7 +52,15 @@ def draw(record):
     ]
     for op in dict.fromkeys(row["op"] for row in record["rows"]):
         lines += ["", f"## {op}", "", COLUMNS, RULE]
-        lines += [line(row) for row in record["rows"] if row["op"] == op]
+        rows = [row for row in record["rows"] if row["op"] == op]
+        lines += [line(row) for row in rows]
+        shares = [
+            f"{share(row['fraction_of_products_rate'])} ({row['case']}, {row['dtype']})"
+            for row in rows
+            if "fraction_of_products_rate" in row
+        ]
+        if shares:
+            lines += ["", "Of the rate of the layers' products alone, in the same run: " + "; ".join(shares) + "."]
     slower = [row for row in record["rows"] if row["ratio_b1"] is not None and row["ratio_b1"] < 1.0]
     lines += ["", "## Where B1 is faster", ""]
     lines += [f"- {row['op']}: {row['case']}, {row['dtype']} ({row['ratio_b1']:.2f})" for row in slower]
