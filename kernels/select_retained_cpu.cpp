@@ -67,7 +67,7 @@ Cut find_cut(const std::vector<uint32_t>& keys, int64_t wanted, std::vector<uint
     for (size_t i = 0; i < num_inside; ++i) {
       const uint32_t key = from[i];
       inside[kept] = key;
-      kept += (key - low) >> shift == digit ? 1 : 0;
+      kept += (key - low) >> shift == digit ? size_t{1} : size_t{0};
     }
     from = inside.data();
     num_inside = kept;
