@@ -118,13 +118,13 @@ at::Tensor PrefillModel::reference(const std::vector<int64_t>& tokens, bool fuse
 }
 
 void PrefillModel::products(int64_t num_tokens, bool by_thread) const {
-  constexpr int64_t kChunk = 1024;  // PrefillOptions
+  const int64_t chunk = model::PrefillOptions{}.chunk_tokens;
   const auto options = at::TensorOptions(dtype_);
-  const at::Tensor hidden = at::ones({kChunk, config_.hidden_size}, options);
-  const at::Tensor heads = at::ones({kChunk, config_.num_query_heads * config_.head_dim}, options);
-  const at::Tensor inner = at::ones({kChunk, config_.intermediate_size}, options);
-  for (int64_t done = 0; done < num_tokens; done += kChunk) {
-    const int64_t n = std::min(kChunk, num_tokens - done);
+  const at::Tensor hidden = at::ones({chunk, config_.hidden_size}, options);
+  const at::Tensor heads = at::ones({chunk, config_.num_query_heads * config_.head_dim}, options);
+  const at::Tensor inner = at::ones({chunk, config_.intermediate_size}, options);
+  for (int64_t done = 0; done < num_tokens; done += chunk) {
+    const int64_t n = std::min(chunk, num_tokens - done);
     for (const std::vector<at::Tensor>& layer : packed_) {
       static_cast<void>(model::project(hidden.narrow(0, 0, n), layer[0], {}));
       const auto rest = [&](int64_t begin, int64_t end) {
