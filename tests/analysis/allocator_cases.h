@@ -1,4 +1,5 @@
-// Random problems for allocators: every measurement that any of them reads, distinct values.
+// Problems for allocators: bare ones, and random ones with every measurement that any of them
+// reads, distinct values.
 #pragma once
 
 #include <cmath>
@@ -18,6 +19,20 @@ inline double uniform(std::mt19937_64& random) {
 
 inline int64_t between(std::mt19937_64& random, int64_t low, int64_t high) {
   return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
+}
+
+// A shape and a budget per KV head, nothing measured.
+inline AllocatorInput input_of(int64_t layers,
+                               int64_t kv_heads,
+                               int64_t group_size,
+                               int64_t budget) {
+  AllocatorInput input;
+  input.shape.num_layers = layers;
+  input.shape.num_kv_heads = kv_heads;
+  input.shape.num_query_heads = kv_heads * group_size;
+  input.shape.head_dim = 64;
+  input.budget_tokens = budget;
+  return input;
 }
 
 inline HeadMatrix random_matrix(std::mt19937_64& random, int64_t layers, int64_t heads) {
@@ -45,11 +60,7 @@ inline AllocatorInput random_input(std::mt19937_64& random,
                                    int64_t layers,
                                    int64_t kv_heads,
                                    int64_t group_size) {
-  AllocatorInput input;
-  input.shape.num_layers = layers;
-  input.shape.num_kv_heads = kv_heads;
-  input.shape.num_query_heads = kv_heads * group_size;
-  input.shape.head_dim = 64;
+  AllocatorInput input = input_of(layers, kv_heads, group_size, /*budget=*/0);
   for (int64_t layer = 0; layer < layers; ++layer) {
     input.layer_error.push_back(0.01 + uniform(random));
   }
