@@ -14,6 +14,7 @@
 #include "outputs/plan_json.h"
 #include "profiler/answer_metrics.h"
 #include "profiler/greedy_answer.h"
+#include "profiler/option_check.h"
 #include "runtime/compressor.h"
 #include "runtime/full_kv_cache.h"
 
@@ -225,28 +226,16 @@ bool Tuner::run(TuneOutcome& outcome, const std::function<void()>& save) {
   return true;
 }
 
-std::string joined(const std::vector<std::string>& values) {
-  std::string text;
-  for (const std::string& value : values) text += (text.empty() ? "" : ",") + value;
-  return text;
-}
-
-std::string joined(const std::vector<int64_t>& values) {
-  std::vector<std::string> words;
-  for (const int64_t value : values) words.push_back(std::to_string(value));
-  return joined(words);
-}
-
 Provenance complete_provenance(Provenance provenance,
                                const TuneOptions& options,
                                const analysis::TokenBudget& budget,
                                int64_t context_length) {
   auto& stored = provenance.options;
-  stored["selectors"] = joined(options.selectors);
+  stored["selectors"] = join_values(options.selectors);
   stored["pooling"] = outputs::pooling_name(options.pooling);
-  stored["pooling_kernels"] = joined(options.pooling_kernels);
-  stored["windows"] = joined(options.windows);
-  stored["allocators"] = joined(options.allocators);
+  stored["pooling_kernels"] = join_values(options.pooling_kernels);
+  stored["windows"] = join_values(options.windows);
+  stored["allocators"] = join_values(options.allocators);
   stored["budget_tokens"] = std::to_string(budget.per_kv_head);
   stored["extra_tokens"] = std::to_string(budget.extra);
   stored["context_length"] = std::to_string(context_length);
