@@ -35,6 +35,8 @@ struct Worker {
   TileReader reader;
   SoftmaxState state;
   std::vector<int64_t> end;  // keys that each row sees
+  SoftmaxState run;          // of the last kRunKeys keys
+  std::vector<float> mass;   // of a run
 };
 
 // Calls body(block, worker) for every block, with worker.end filled.
@@ -45,7 +47,9 @@ void for_each_block(const at::Tensor& q,
                     const Body& body) {
   const RowBlocks layout(q, k);
   const int64_t most_rows = std::min(kBlockRows, layout.rows_per_head);
-  const auto make = [&] { return Worker{TileReader(layout.d, kv_type(k), most_rows), {}, {}}; };
+  const auto make = [&] {
+    return Worker{TileReader(layout.d, kv_type(k), most_rows), {}, {}, {}, {}};
+  };
   for_each_task(k.size(0) * layout.blocks_per_head, make, [&](int64_t t, Worker& worker) {
     const int64_t head = t / layout.blocks_per_head;
     // The last rows see the most keys: first.
@@ -140,13 +144,18 @@ at::Tensor span_attention_cpu(const at::Tensor& q,
     for (int64_t s = 0; s < num_spans; ++s) {
       const KeySpan span = spans[static_cast<size_t>(s)];
       const int64_t end = std::min(span.end, seen);
-      for (int64_t tile = span.begin; tile < end; tile += kTileKeys) {
-        const int64_t count = std::min(kTileKeys, end - tile);
-        const float* x = worker.reader.logits(kv, tile, count);
-        worker.reader.kernels().add_mass(x, TileReader::kLd, block.rows, count,
-                                         worker.reader.visible(worker.end.data(), tile, count),
-                                         lse_data + block.first,
-                                         out_data + block.first * num_spans + s, num_spans);
+      for (int64_t begin = span.begin; begin < end; begin += kRunKeys) {
+        worker.mass.assign(static_cast<size_t>(block.rows), 0.0f);
+        for (int64_t tile = begin; tile < std::min(end, begin + kRunKeys); tile += kTileKeys) {
+          const int64_t count = std::min(kTileKeys, end - tile);
+          const float* x = worker.reader.logits(kv, tile, count);
+          worker.reader.kernels().add_mass(x, TileReader::kLd, block.rows, count,
+                                           worker.reader.visible(worker.end.data(), tile, count),
+                                           lse_data + block.first, worker.mass.data(), 1);
+        }
+        for (int64_t r = 0; r < block.rows; ++r) {
+          out_data[(block.first + r) * num_spans + s] += worker.mass[static_cast<size_t>(r)];
+        }
       }
     }
   });
@@ -176,6 +185,7 @@ TopAttended top_attended_cpu(const at::Tensor& q,
       best.emplace_back(top_n, weight + r * top_n, position + r * top_n);
     }
     worker.state.reset(block.rows, 0);
+    worker.run.reset(block.rows, 0);
     worker.reader.set_rows(q_data + block.first * q.size(2), block.rows, base2_scale(scale));
     std::vector<float> rescale(static_cast<size_t>(block.rows));
     const int64_t seen = last_key(worker);
@@ -190,9 +200,13 @@ TopAttended top_attended_cpu(const at::Tensor& q,
         if (shown == 0 || !(kernels.largest(values, shown) > top.bar())) continue;
         for (int64_t j = 0; j < shown; ++j) top.offer(values[j], tile + j);
       }
-      if (!lse) {
-        kernels.softmax_step(x, TileReader::kLd, block.rows, count, visible,
-                             worker.state.max.data(), worker.state.sum.data(), rescale.data());
+      if (lse) continue;
+      kernels.softmax_step(x, TileReader::kLd, block.rows, count, visible, worker.run.max.data(),
+                           worker.run.sum.data(), rescale.data());
+      const int64_t done = tile + count;
+      if (done % kRunKeys == 0 || done == seen) {
+        merge_states(worker.state, worker.run, block.rows, 0);
+        worker.run.reset(block.rows, 0);
       }
     }
     for (int64_t r = 0; r < block.rows; ++r) {

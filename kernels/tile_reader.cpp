@@ -212,6 +212,23 @@ void TileReader::attend(const KvRows& keys,
                         int64_t end,
                         const KeyBounds& bounds,
                         SoftmaxState& state) {
+  int64_t run_end = std::min(end, begin + kRunKeys);
+  attend_run(keys, values, begin, run_end, bounds, state);
+  while (run_end < end) {
+    const int64_t value_dim = values != nullptr ? d_ : 0, run_begin = run_end;
+    run_end = std::min(end, run_begin + kRunKeys);
+    run_.reset(rows_, value_dim);
+    attend_run(keys, values, run_begin, run_end, bounds, run_);
+    merge_states(state, run_, rows_, value_dim);
+  }
+}
+
+void TileReader::attend_run(const KvRows& keys,
+                            const KvRows* values,
+                            int64_t begin,
+                            int64_t end,
+                            const KeyBounds& bounds,
+                            SoftmaxState& state) {
   if (const AttendLanes kernel = lane_kernel(product_)) {
     attend_in_lanes(kernel, keys, values, begin, end, bounds, state);
     return;

@@ -59,6 +59,11 @@ struct KeyBounds {
 // concerned.
 enum class SoftmaxWeights { kExact, kMayBeRounded };
 
+// Keys whose weights are summed in one run of float32 additions; sums of runs are added up. The
+// rounding error of a run grows with its length: a million keys in one leave four of seven digits.
+inline constexpr int64_t kRunKeys = int64_t{1} << 14;
+static_assert(kRunKeys % kTileKeys == 0);
+
 // Scratch memory on the boundaries of cache lines. Not set to zero: for a few short spans that
 // would be the longest part of the work.
 class AlignedFloats {
@@ -141,7 +146,13 @@ class TileReader {
   PlainRows product_keys(const KvRows& keys, int64_t begin, int64_t count);
   // hidden[r] = how many of the tile's `count` keys lie before first[r]; null where none does.
   const int64_t* hidden(const int64_t* first, int64_t begin, int64_t count);
-  // As attend(), tile by tile.
+  // attend() for at most kRunKeys keys.
+  void attend_run(const KvRows& keys,
+                  const KvRows* values,
+                  int64_t begin,
+                  int64_t end,
+                  const KeyBounds& bounds,
+                  SoftmaxState& state);
   void attend_in_lanes(AttendLanes kernel,
                        const KvRows& keys,
                        const KvRows* values,
@@ -163,6 +174,7 @@ class TileReader {
   AlignedFloats logits_;
   AlignedFloats float_keys_, packed_values_;  // of a tile
   AlignedFloats lanes_;                       // the state's sums as the lane kernels take them
+  SoftmaxState run_;                          // of one run, where there are several
   std::vector<char> gathered_;
   std::vector<float> rescale_;
   std::vector<int64_t> hidden_, visible_;
